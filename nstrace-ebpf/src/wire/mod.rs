@@ -1,0 +1,23 @@
+//! Wire types: what the kernel side writes and the user side reads, byte for byte.
+//!
+//! The rules for a wire type: `#[repr(C)]`; only integers and arrays of them (no `enum`, `bool`,
+//! `Option` or `usize`); explicit padding, which the `zerocopy` derives enforce; a `const`
+//! assertion of its size. Any change to a layout or a meaning raises [`WIRE_VERSION`].
+
+mod config;
+mod counters;
+mod hook;
+mod lost;
+mod sample;
+
+pub use config::{ProgramConfig, SLOTS_DIRECT};
+pub use counters::{CLASSES, Class, CpuCounters, Tally};
+pub use hook::{DIRECTIONS, Direction, Hook};
+pub use lost::{LOST_REASONS, LostReason};
+pub use sample::Sample;
+
+/// Version of every layout in this module.
+///
+/// It stands in each [`Sample`], and user space refuses a record of another version: an object
+/// that was built apart from its loader must not be misread.
+pub const WIRE_VERSION: u32 = 1;

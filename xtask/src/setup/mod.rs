@@ -1,0 +1,56 @@
+//! Installing what building, running and testing need.
+//!
+//! Each step first looks whether its thing is there, and says what it installs and why
+//! before it does. Nothing is removed or changed that was there before.
+
+mod bpf_linker;
+mod packages;
+mod policy;
+mod private_apt;
+mod rust_src;
+
+use anyhow::Result;
+
+/// What the machine is set up for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Building nstrace, running it, and the demo
+    Build,
+    /// All of that and the netns tests
+    Tests,
+}
+
+impl Purpose {
+    /// The purpose that `setup` with or without `--tests` means.
+    pub(crate) fn new(tests: bool) -> Self {
+        if tests { Self::Tests } else { Self::Build }
+    }
+}
+
+/// Whether anything had to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It was there
+    AllThere,
+    /// It is there now
+    Installed,
+}
+
+/// Installs whatever `purpose` needs and is missing. Silent when nothing is.
+pub(crate) fn install(purpose: Purpose) -> Result<Outcome> {
+    // Packages first: `cargo install bpf-linker` needs the C compiler.
+    let outcomes = [
+        packages::ensure(purpose)?,
+        rust_src::ensure()?,
+        bpf_linker::ensure()?,
+    ];
+    if outcomes.contains(&Outcome::Installed) {
+        return Ok(Outcome::Installed);
+    }
+    Ok(Outcome::AllThere)
+}
+
+/// Announces an installation and its reason.
+fn say(what: &str, why: &str) {
+    eprintln!("setup: installing {what}: {why}");
+}

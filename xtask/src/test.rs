@@ -1,0 +1,66 @@
+//! The test suites: `unit` needs nothing, `netns` needs root and makes real netns.
+
+use std::process::Command;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::{cargo, cmd, setup};
+
+/// How cargo is told to build the netns suite.
+const NETNS: [&str; 7] = [
+    "test",
+    "--package",
+    "nstrace",
+    "--features",
+    "netns-tests",
+    "--test",
+    "netns",
+];
+
+/// A test suite by its name on the command line.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Suite {
+    /// Unit and command line tests: no privileges, no installs
+    Unit,
+    /// Tests on real netns, as root through sudo
+    Netns,
+}
+
+/// Runs one suite, or sets up and runs both. Prints nothing after the last one's summary.
+pub(crate) fn run(suite: Option<Suite>, args: &[String]) -> Result<()> {
+    match suite {
+        Some(Suite::Unit) => unit(args),
+        Some(Suite::Netns) => netns(args),
+        None => {
+            setup::install(setup::Purpose::Tests)?;
+            unit(args)?;
+            netns(args)
+        }
+    }
+}
+
+fn unit(args: &[String]) -> Result<()> {
+    cmd::run(cargo::cargo(&["test", "--workspace"]).arg("--").args(args))
+}
+
+fn netns(args: &[String]) -> Result<()> {
+    if cmd::is_root() {
+        return cmd::run(cargo::cargo(&NETNS).arg("--").args(args));
+    }
+    cmd::run(as_root_from_cargo()?.args(args))
+}
+
+/// The built suite as root would be started by cargo: cargo itself as root would leave
+/// files behind in target/ that the user cannot replace.
+fn as_root_from_cargo() -> Result<Command> {
+    let no_run = [NETNS.as_slice(), &["--no-run"]].concat();
+    let binary = cargo::build(&no_run)?.executable("netns")?;
+    let package = cmd::root().join("nstrace");
+    let mut command = cmd::as_root(binary)?;
+    command
+        .current_dir(&package)
+        // We inherited the one of xtask.
+        .env("CARGO_MANIFEST_DIR", package);
+    Ok(command)
+}

@@ -1,0 +1,138 @@
+//! Exactly what can be typed.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+use crate::{
+    sink::{ls, top},
+    state::{Mechanism, SortKey},
+    topology::target::Target,
+    tui::Color,
+    units::Units,
+};
+
+/// Live traffic per network namespace, counted by eBPF at the host's end of each veth pair.
+///
+/// A TARGET is a name as `nstrace ls` shows it, the start of a container's id, netns:NAME-or-PATH,
+/// inode:N, pid:N, or if:HOSTVETH.
+///
+/// Exit codes: 0 ok; 1 failed, or nothing matches; 2 usage; 3 a privilege or a feature of the
+/// kernel is missing; 5 output error.
+#[derive(Debug, Parser)]
+#[command(name = "nstrace", version, max_term_width = 100)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What every subcommand knows.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+}
+
+impl Args {
+    /// Whether the screen is about to be taken.
+    #[must_use]
+    pub fn is_interactive(&self) -> bool {
+        matches!(&self.command, Command::Top(top) if !top.batch)
+    }
+}
+
+/// Options of every subcommand.
+#[derive(Debug, ClapArgs)]
+pub struct GlobalArgs {
+    /// Docker's data root, where it is neither the default nor named in /etc/docker/daemon.json;
+    /// may be given more than once.
+    #[arg(long, value_name = "DIR", global = true, env = "NSTRACE_DOCKER_ROOT")]
+    pub docker_root: Vec<PathBuf>,
+
+    /// Append log lines to this file (their level is set by the variable `NSTRACE_LOG`: error, warn, info, debug).
+    #[arg(long, value_name = "FILE", global = true)]
+    pub log_file: Option<PathBuf>,
+}
+
+/// A subcommand.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List network namespaces, their interfaces, and the host's end of each.
+    Ls(LsArgs),
+    /// Show live traffic of each namespace.
+    Top(TopArgs),
+}
+
+/// `nstrace ls`.
+#[derive(Debug, ClapArgs)]
+pub struct LsArgs {
+    /// Namespaces to list; all if none is given.
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<Target>,
+
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: ls::Format,
+
+    /// Leave out the line of column names.
+    #[arg(long)]
+    pub no_headers: bool,
+}
+
+/// `nstrace top`.
+#[derive(Debug, ClapArgs)]
+pub struct TopArgs {
+    /// Namespaces to watch, now or when they appear; all if none is given.
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<Target>,
+
+    /// Print refreshes instead of taking the screen.
+    #[arg(short, long)]
+    pub batch: bool,
+
+    /// Seconds between refreshes.
+    #[arg(short, long, value_name = "SECS", default_value = "1", value_parser = parse_delay)]
+    pub delay: Duration,
+
+    /// End after this many refreshes.
+    #[arg(short, long, value_name = "COUNT", requires = "batch", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+
+    /// Output format of --batch.
+    #[arg(short, long, value_enum, default_value_t, requires = "batch")]
+    pub output: top::Format,
+
+    /// Sort by this column, largest first.
+    #[arg(short, long, value_enum, value_name = "KEY", default_value_t)]
+    pub sort: SortKey,
+
+    /// Show only rows whose name, interface, address or peer contains this text.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+
+    /// Unit of rates and totals on the screen and in tables.
+    #[arg(long, value_enum, default_value_t)]
+    pub units: Units,
+
+    /// When to use colours; `NO_COLOR` is honoured too.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    pub color: Color,
+
+    /// Watch at most this many interfaces at a time; by default what the host has, and room for
+    /// as many more.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub max_interfaces: Option<u32>,
+
+    /// Attach this way only, rather than by TCX where the kernel has it and by clsact where not.
+    #[arg(long, value_enum, hide = true)]
+    pub mechanism: Option<Mechanism>,
+}
+
+/// A tenth of a second to an hour.
+fn parse_delay(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_error| "not a number of seconds".to_owned())?;
+    if (0.1..=3600.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("must be between 0.1 and 3600 seconds".to_owned())
+    }
+}

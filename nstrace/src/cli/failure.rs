@@ -1,0 +1,143 @@
+//! How a command fails: one line that says what, one that says what to do, one exit code.
+
+use std::{io::Write, process::ExitCode};
+
+use crate::{
+    engine::EngineError,
+    error_chain,
+    sink::SinkError,
+    sys::caps::{self, Capability},
+    topology::{discover::DiscoverError, target::ResolveError},
+    untrusted::escape,
+};
+
+/// Why a command ended early. The exit codes are part of the interface and never change.
+#[derive(Debug)]
+pub enum Failure {
+    /// 1: it could not be done, or nothing matches.
+    Failed {
+        /// What, on what, why.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// 2: the command line cannot be meant.
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What would be right.
+        hint: Option<String>,
+    },
+    /// 3: a privilege or a feature of the kernel is missing.
+    Missing {
+        /// Which, for what.
+        message: String,
+        /// How to get it.
+        hint: String,
+    },
+    /// 5: the output could not be written.
+    Output(String),
+}
+
+impl Failure {
+    pub(super) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Failed { .. } => 1,
+            Self::Usage { .. } => 2,
+            Self::Missing { .. } => 3,
+            Self::Output(_) => 5,
+        })
+    }
+
+    pub(super) fn print(&self, out: &mut impl Write) {
+        let (message, hint) = match self {
+            Self::Failed { message, hint } | Self::Usage { message, hint } => {
+                (message, hint.as_deref())
+            }
+            Self::Missing { message, hint } => (message, Some(hint.as_str())),
+            Self::Output(message) => (message, None),
+        };
+        // Messages carry names that others chose.
+        let mut text = format!("nstrace: {}\n", escape(message));
+        if let Some(hint) = hint {
+            text.push_str("hint: ");
+            text.push_str(&escape(hint));
+            text.push('\n');
+        }
+        // Nothing is left to tell it to if stderr is gone.
+        drop(out.write_all(text.as_bytes()));
+    }
+
+    /// Refuses to go on without what loading and attaching needs.
+    pub(super) fn unless_privileged() -> Result<(), Self> {
+        let bpf = caps::has(Capability::Bpf) || caps::has(Capability::SysAdmin);
+        let missing: Vec<&str> = [
+            (bpf, "CAP_BPF"),
+            (caps::has(Capability::NetAdmin), "CAP_NET_ADMIN"),
+        ]
+        .into_iter()
+        .filter_map(|(has, name)| (!has).then_some(name))
+        .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Self::Missing {
+            message: format!("watching traffic needs {}", missing.join(" and ")),
+            hint: "run it as root: sudo nstrace top".to_owned(),
+        })
+    }
+}
+
+impl From<DiscoverError> for Failure {
+    fn from(error: DiscoverError) -> Self {
+        Self::Failed {
+            message: error_chain(&error),
+            hint: None,
+        }
+    }
+}
+
+impl From<ResolveError> for Failure {
+    fn from(error: ResolveError) -> Self {
+        let message = error.to_string();
+        match error {
+            ResolveError::NoMatch(_) => Self::Failed {
+                message,
+                hint: Some("see them all: nstrace ls".to_owned()),
+            },
+            ResolveError::Ambiguous { .. } => Self::Usage {
+                message,
+                hint: Some("give one of these instead".to_owned()),
+            },
+        }
+    }
+}
+
+impl From<SinkError> for Failure {
+    fn from(error: SinkError) -> Self {
+        Self::Output(error_chain(&error))
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let message = error_chain(&error);
+        match error {
+            EngineError::Discover(_) | EngineError::Start(_) => Self::Failed {
+                message,
+                hint: None,
+            },
+            EngineError::Sink(_) | EngineError::Terminal(_) => Self::Output(message),
+            EngineError::Kernel(error) => match error.hint() {
+                Some(hint) => Self::Missing {
+                    message,
+                    hint: hint.to_owned(),
+                },
+                None => Self::Failed {
+                    message,
+                    hint: None,
+                },
+            },
+        }
+    }
+}

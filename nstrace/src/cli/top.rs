@@ -1,0 +1,95 @@
+//! `nstrace top`.
+
+use std::{
+    io::{self, IsTerminal as _},
+    sync::Arc,
+};
+
+use super::{
+    Failure,
+    args::{GlobalArgs, TopArgs},
+};
+use crate::{
+    engine::{self, Config, EngineError, Frontend},
+    sink::top::Printer,
+    sys,
+    topology::{
+        discover::Discoverer,
+        model::{Kind, Topology},
+        target,
+    },
+    tui::{Options, Screen},
+};
+
+pub(super) fn run(global: &GlobalArgs, args: &TopArgs) -> Result<(), Failure> {
+    if !args.batch && !io::stdout().is_terminal() {
+        return Err(Failure::Usage {
+            message: "standard output is not a terminal".to_owned(),
+            hint: Some("print refreshes instead: nstrace top --batch".to_owned()),
+        });
+    }
+    Failure::unless_privileged()?;
+    let topology = Discoverer::open(&global.docker_root)?.topology()?;
+    check_targets(args, &topology)?;
+    let config = Config {
+        targets: args.targets.clone(),
+        docker_roots: global.docker_root.clone(),
+        interval: args.delay,
+        max_interfaces: args.max_interfaces,
+        mechanism: args.mechanism,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| EngineError::Start(error.to_string()))?;
+    runtime.block_on(async {
+        let frontend = if args.batch {
+            let (sort, filter) = (args.sort, args.filter.clone());
+            let printer = Printer::new(io::stdout(), args.output, sort, filter, args.units);
+            Frontend::Batch(printer, args.count)
+        } else {
+            let options = Options {
+                host: sys::host_name(),
+                interval: args.delay,
+                sort: args.sort,
+                filter: args.filter.clone().unwrap_or_default(),
+                units: args.units,
+                color: args.color,
+            };
+            Frontend::Screen(Box::new(
+                Screen::take(options).map_err(EngineError::Terminal)?,
+            ))
+        };
+        engine::run(config, topology, frontend).await
+    })?;
+    Ok(())
+}
+
+/// A target that means nothing, or several things, is refused at the start. One that cannot be
+/// watched is too: waiting for its traffic would be waiting for ever.
+fn check_targets(args: &TopArgs, topology: &Topology) -> Result<(), Failure> {
+    if args.targets.is_empty() {
+        return Ok(());
+    }
+    for netns in target::select(&args.targets, topology)? {
+        if topology
+            .watchable()
+            .any(|(watchable, _, _)| std::ptr::eq(Arc::as_ptr(watchable), netns))
+        {
+            continue;
+        }
+        let hint = if netns.kind == Kind::Host {
+            "nstrace watches namespaces from the host's side; see which: nstrace ls".to_owned()
+        } else {
+            format!("see why: nstrace ls -o wide {}", netns.name)
+        };
+        return Err(Failure::Failed {
+            message: format!(
+                "nothing to watch in {}: no interface has a host veth",
+                netns.name
+            ),
+            hint: Some(hint),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,417 @@
+//! Where everything meets: one loop over one closed `Event`.
+//!
+//! ```text
+//! watcher thread --Hint--> loop --scan please--> scanner thread --Topology--> loop
+//! loop --wanted--> attach thread --Outcome--> loop        ring thread --Bytes--> loop
+//! every interval: counters (mmap) -> State::tick -> Snapshot -> screen or printer
+//! ```
+//!
+//! Every channel is bounded. When the loop is behind, the ring fills up and the kernel side counts
+//! what it loses; hints collapse into one; the attach thread waits.
+
+mod scanner;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use crossterm::event::Event as TerminalEvent;
+use nstrace_ebpf::wire::LostReason;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    time::{Instant as TokioInstant, sleep, sleep_until},
+};
+
+use crate::{
+    decode,
+    kernel::{
+        Kernel, KernelError,
+        attach::Attacher,
+        object::Lost,
+        ring::Drainer,
+        worker::{Outcome, Worker},
+    },
+    sink::{SinkError, top::Printer},
+    state::{Mechanism, Snapshot, State},
+    sys::{
+        bpf::CounterArea,
+        clock,
+        watch::{self, Hint, Watcher},
+    },
+    topology::{
+        discover::{self, DiscoverError},
+        model::Topology,
+        target::Target,
+    },
+    tui::{Effect, Screen},
+};
+use scanner::Scanner;
+
+/// What the engine is told to do.
+#[derive(Debug)]
+pub struct Config {
+    /// What to watch; everything if empty.
+    pub targets: Vec<Target>,
+    /// Replaces the data root that Docker's settings name.
+    pub docker_roots: Vec<PathBuf>,
+    /// Time between refreshes.
+    pub interval: Duration,
+    /// Most interfaces at a time; worked out from the host where not given.
+    pub max_interfaces: Option<u32>,
+    /// The only way to attach, where the user insists.
+    pub mechanism: Option<Mechanism>,
+}
+
+/// Who is shown what happens.
+pub enum Frontend<W> {
+    /// Refreshes are printed, so many or for ever.
+    Batch(Printer<W>, Option<u64>),
+    /// The screen.
+    Screen(Box<Screen>),
+}
+
+/// The watch could not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The host could not be looked at.
+    #[error(transparent)]
+    Discover(#[from] DiscoverError),
+    /// The programs could not be loaded.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// A thread, socket or signal handler could not be made.
+    #[error("start the watch: {0}")]
+    Start(String),
+    /// A refresh could not be printed.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The terminal is gone or refuses.
+    #[error("use the terminal")]
+    Terminal(#[source] io::Error),
+}
+
+/// Everything that can happen.
+enum Event {
+    Hint,
+    Scanned(Result<Topology, DiscoverError>),
+    Attach(Outcome),
+    Samples(Bytes),
+    Input(Option<io::Result<TerminalEvent>>),
+    ScanDue,
+    Refresh,
+    Stop,
+}
+
+/// The first refresh waits for attachments, but not longer than this.
+const FIRST_REFRESH: Duration = Duration::from_millis(150);
+/// Events come in groups; the first waits this long for the rest.
+const SETTLE: Duration = Duration::from_millis(3);
+/// What no event tells (a process that unshares its namespace) is found by a full check.
+const FULL_CHECK: Duration = Duration::from_secs(3);
+/// Full checks take at most one part in this many of a core; event-driven ones four times that.
+const FULL_CHECK_SHARE: u32 = 200;
+const SCAN_SHARE: u32 = 10;
+/// What the ring's thread needs to be woken and to empty it.
+const DRAIN_TIME: Duration = Duration::from_millis(1);
+/// Least number of slots.
+const MIN_SLOTS: u32 = 256;
+
+/// Watches until the frontend ends it or a signal does. Everything attached is detached before
+/// it returns.
+///
+/// # Errors
+///
+/// If the watch cannot start, or the output fails; a closed pipe is a normal end.
+pub async fn run<W: Write>(
+    config: Config,
+    topology: Topology,
+    mut frontend: Frontend<W>,
+) -> Result<(), EngineError> {
+    let mut engine = Engine::start(config, &topology)?;
+    match engine.watch(topology, &mut frontend).await {
+        Err(EngineError::Sink(error)) if error.is_closed_pipe() => Ok(()),
+        result => result,
+    }
+}
+
+/// Slots for what is there and as much again, so that a default fits hosts of any size without
+/// taking memory that scales with the number of CPUs for nothing.
+fn slot_count(config: &Config, topology: &Topology) -> u32 {
+    config.max_interfaces.unwrap_or_else(|| {
+        let watchable = u32::try_from(topology.watchable().count()).unwrap_or(u32::MAX);
+        watchable
+            .saturating_mul(2)
+            .clamp(MIN_SLOTS, 1 << 16)
+            .next_power_of_two()
+    })
+}
+
+/// Receivers stand before the threads that fill them: they are dropped first, so that no thread
+/// waits for room while it is waited for.
+struct Engine {
+    outcomes: mpsc::Receiver<Outcome>,
+    samples: mpsc::Receiver<Bytes>,
+    hints: mpsc::Receiver<Hint>,
+    state: State,
+    counters: Arc<CounterArea>,
+    lost: Lost,
+    scanner: Scanner,
+    scan_due: Option<TokioInstant>,
+    scan_took: Duration,
+    scanned: TokioInstant,
+    interval: Duration,
+    began: Instant,
+    signals: [Signal; 3],
+    worker: Worker,
+    drainer: Drainer,
+    _watcher: Watcher,
+}
+
+impl Engine {
+    fn start(config: Config, topology: &Topology) -> Result<Self, EngineError> {
+        let start = |what: &str, error: &dyn std::fmt::Display| {
+            EngineError::Start(format!("{what}: {error}"))
+        };
+        // Before the first scan is used, so that nothing falls between it and the first event.
+        let (watcher, hints) =
+            watch::start(&discover::DIRS).map_err(|error| start("watch for changes", &error))?;
+        let kernel = Kernel::load(slot_count(&config, topology))?;
+        let Kernel {
+            programs,
+            slots,
+            counters,
+            slot_count,
+            samples,
+            lost,
+            window,
+            ..
+        } = kernel;
+        let counters = Arc::new(counters);
+        let attacher = Attacher::open(programs, config.mechanism)
+            .map_err(|error| start("prepare to attach", &error))?;
+        let (worker, outcomes) = Worker::start(attacher, slots, slot_count, Arc::clone(&counters))?;
+        let (drainer, samples) = Drainer::start(samples)?;
+        let scanner = Scanner::start(&config.docker_roots)
+            .map_err(|error| start("look for namespaces", &error))?;
+        let handle = |kind| signal(kind).map_err(|error| start("handle signals", &error));
+        Ok(Self {
+            outcomes,
+            samples,
+            hints,
+            state: State::new(config.targets, window),
+            counters,
+            lost,
+            scanner,
+            scan_due: Some(TokioInstant::now()),
+            scan_took: Duration::ZERO,
+            scanned: TokioInstant::now(),
+            interval: config.interval,
+            began: Instant::now(),
+            signals: [
+                handle(SignalKind::interrupt())?,
+                handle(SignalKind::terminate())?,
+                handle(SignalKind::hangup())?,
+            ],
+            worker,
+            drainer,
+            _watcher: watcher,
+        })
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    async fn watch<W: Write>(
+        &mut self,
+        topology: Topology,
+        frontend: &mut Frontend<W>,
+    ) -> Result<(), EngineError> {
+        self.follow(&topology);
+        drop(topology);
+        let mut is_first = true;
+        let mut refresh_at = TokioInstant::now() + FIRST_REFRESH;
+        if let Frontend::Screen(screen) = frontend {
+            screen
+                .show(self.state.snapshot())
+                .map_err(EngineError::Terminal)?;
+        }
+        loop {
+            match self.next_event(refresh_at, frontend).await {
+                Event::Hint => self.scan_soon(),
+                Event::ScanDue => {
+                    self.scan_due = None;
+                    self.scanned = TokioInstant::now();
+                    self.scanner.request();
+                }
+                Event::Scanned(result) => self.take_scan(result),
+                Event::Attach(outcome) => {
+                    self.take_outcome(outcome);
+                    if is_first && self.is_all_attached() {
+                        refresh_at = TokioInstant::now();
+                    }
+                }
+                Event::Samples(batch) => self.take_samples(&batch),
+                Event::Refresh => {
+                    is_first = false;
+                    // From the time it was due, unless it is long past: no drift, no burst.
+                    refresh_at = (refresh_at + self.interval).max(TokioInstant::now());
+                    let snapshot = self.refresh().await;
+                    match frontend {
+                        Frontend::Batch(printer, count) => {
+                            printer.print(&snapshot, &clock::wall())?;
+                            if count.is_some_and(|count| printer.printed() >= count) {
+                                return Ok(());
+                            }
+                        }
+                        Frontend::Screen(screen) => {
+                            screen.show(snapshot).map_err(EngineError::Terminal)?;
+                        }
+                    }
+                }
+                Event::Input(event) => {
+                    let Frontend::Screen(screen) = frontend else {
+                        continue;
+                    };
+                    let event = event.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()));
+                    let event = event.map_err(EngineError::Terminal)?;
+                    match screen.input(&event).map_err(EngineError::Terminal)? {
+                        Some(Effect::Quit) => return Ok(()),
+                        Some(Effect::SetInterval(interval)) => {
+                            self.interval = interval;
+                            refresh_at = refresh_at.min(TokioInstant::now() + interval);
+                        }
+                        None => {}
+                    }
+                }
+                Event::Stop => {
+                    if let Frontend::Batch(printer, _) = frontend {
+                        printer.print(&self.refresh().await, &clock::wall())?;
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn next_event<W>(
+        &mut self,
+        refresh_at: TokioInstant,
+        frontend: &mut Frontend<W>,
+    ) -> Event {
+        let never = TokioInstant::now() + Duration::from_hours(24);
+        let scan_due = self.scan_due.unwrap_or(never);
+        let [interrupt, terminate, hangup] = &mut self.signals;
+        tokio::select! {
+            // In this order: an end is not delayed by what keeps coming.
+            biased;
+            _ = interrupt.recv() => Event::Stop,
+            _ = terminate.recv() => Event::Stop,
+            _ = hangup.recv() => Event::Stop,
+            event = input(frontend) => Event::Input(event),
+            Some(outcome) = self.outcomes.recv() => Event::Attach(outcome),
+            Some(scanned) = self.scanner.results.recv() => Event::Scanned(scanned),
+            Some(Hint) = self.hints.recv() => Event::Hint,
+            () = sleep_until(refresh_at) => Event::Refresh,
+            () = sleep_until(scan_due) => Event::ScanDue,
+            Some(batch) = self.samples.recv() => Event::Samples(batch),
+        }
+    }
+
+    /// Asks for a scan as soon as the events have settled and the last scan has been paid off.
+    fn scan_soon(&mut self) {
+        let now = TokioInstant::now();
+        let due = (now + SETTLE).max(self.scanned + self.scan_took * SCAN_SHARE);
+        self.scan_due = Some(self.scan_due.map_or(due, |already| already.min(due)));
+    }
+
+    fn take_scan(&mut self, result: Result<Topology, DiscoverError>) {
+        self.scan_took = self.scanned.elapsed();
+        let check = FULL_CHECK.max(self.scan_took * FULL_CHECK_SHARE);
+        // An event that came during the scan has set an earlier time.
+        if self.scan_due.is_none() {
+            self.scan_due = Some(TokioInstant::now() + check);
+        }
+        match result {
+            Ok(topology) => self.follow(&topology),
+            Err(error) => tracing::warn!(%error, "looking for namespaces failed; trying again"),
+        }
+    }
+
+    fn follow(&mut self, topology: &Topology) {
+        self.state.follow(topology, self.now());
+        self.worker.want(self.state.wanted());
+    }
+
+    fn take_outcome(&mut self, outcome: Outcome) {
+        let now = self.now();
+        match outcome {
+            Outcome::Attached {
+                key,
+                slot,
+                mechanism,
+            } => {
+                self.state.attached(key, slot, mechanism, now);
+            }
+            Outcome::Failed { key, why } => {
+                tracing::warn!(?key, why, "not attached");
+                self.state.failed(key, why);
+            }
+            Outcome::Detached {
+                key,
+                totals,
+                is_gone,
+            } => {
+                self.state.detached(key, &totals, now);
+                if is_gone {
+                    // Its ifindex may be another's already.
+                    self.scan_soon();
+                }
+            }
+        }
+    }
+
+    fn is_all_attached(&self) -> bool {
+        let header = self.state.header();
+        header.attached + header.failed == header.watched
+    }
+
+    fn take_samples(&mut self, batch: &Bytes) {
+        let (samples, unreadable) = decode::samples(batch);
+        self.state.sampled(&samples, unreadable);
+    }
+
+    async fn refresh(&mut self) -> Snapshot {
+        // Or bursts of the interval's last milliseconds would show in the next one.
+        self.drainer.drain_now();
+        sleep(DRAIN_TIME).await;
+        while let Ok(batch) = self.samples.try_recv() {
+            self.take_samples(&batch);
+        }
+        let now = self.now();
+        let count = |reason| {
+            self.lost.count(reason).unwrap_or_else(|error| {
+                tracing::error!(%error, ?reason, "losses are not known");
+                0
+            })
+        };
+        self.state
+            .set_lost(count(LostReason::SampleRingFull), count(LostReason::NoSlot));
+        let counters = &self.counters;
+        self.state.tick(now, |slot| counters.read(slot));
+        self.state.snapshot()
+    }
+}
+
+/// The next key, for a frontend that has keys.
+async fn input<W>(frontend: &mut Frontend<W>) -> Option<io::Result<TerminalEvent>> {
+    match frontend {
+        Frontend::Screen(screen) => screen.next_event().await,
+        Frontend::Batch(..) => std::future::pending().await,
+    }
+}

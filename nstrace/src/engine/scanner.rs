@@ -1,0 +1,70 @@
+//! Looks at the host on a thread of its own, when asked to.
+
+use std::{
+    path::PathBuf,
+    thread::{self, JoinHandle},
+};
+
+use tokio::sync::mpsc;
+
+use crate::topology::{
+    discover::{DiscoverError, Discoverer},
+    model::Topology,
+};
+
+/// The scanner's handle. Dropping it ends the thread.
+#[derive(Debug)]
+pub(super) struct Scanner {
+    /// What each look found.
+    pub(super) results: mpsc::Receiver<Result<Topology, DiscoverError>>,
+    requests: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Scanner {
+    pub(super) fn start(docker_roots: &[PathBuf]) -> Result<Self, DiscoverError> {
+        let mut discoverer = Discoverer::open(docker_roots)?;
+        // One request may wait while another is served; more would find the same.
+        let (requests, mut pending) = mpsc::channel(1);
+        let (found, results) = mpsc::channel(1);
+        let run = move || {
+            while let Some(()) = pending.blocking_recv() {
+                if found.blocking_send(discoverer.topology()).is_err() {
+                    return;
+                }
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("nstrace-scan".to_owned())
+            .spawn(run)
+            .map_err(DiscoverError::Thread)?;
+        Ok(Self {
+            results,
+            requests: Some(requests),
+            thread: Some(thread),
+        })
+    }
+
+    pub(super) fn request(&self) {
+        // Full: one is waiting already.
+        if let Some(requests) = &self.requests
+            && let Err(mpsc::error::TrySendError::Closed(())) = requests.try_send(())
+        {
+            tracing::error!("the scan thread has ended");
+        }
+    }
+}
+
+impl Drop for Scanner {
+    fn drop(&mut self) {
+        self.requests = None;
+        self.results.close();
+        if self
+            .thread
+            .take()
+            .is_some_and(|thread| thread.join().is_err())
+        {
+            tracing::error!("the scan thread panicked");
+        }
+    }
+}

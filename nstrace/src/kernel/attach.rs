@@ -1,0 +1,211 @@
+//! Hooks the two programs to one interface, and takes them off again.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+};
+
+use nstrace_ebpf::wire::Hook;
+
+use super::object::Programs;
+use crate::{
+    state::Mechanism,
+    sys::{
+        bpf,
+        netlink::{NetlinkError, RouteSocket},
+        tc::{Filter, Owner},
+    },
+    topology::model::Ifindex,
+};
+
+/// An interface could not be attached to.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The kernel refused a TCX link.
+    #[error("attach to the TCX {hook:?} hook")]
+    Tcx {
+        /// Which hook.
+        hook: Hook,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel refused the qdisc or a filter.
+    #[error("attach by clsact")]
+    Clsact(#[from] NetlinkError),
+    /// We could not say who we are.
+    #[error("identify our own process")]
+    Own(#[source] io::Error),
+}
+
+impl AttachError {
+    fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Tcx { source, .. } => source.raw_os_error(),
+            Self::Clsact(error) => error.refused_with(),
+            Self::Own(_) => None,
+        }
+    }
+
+    /// Whether the device is gone: deletion won the race, which is normal.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.errno() == Some(libc_errno::ENODEV)
+    }
+
+    /// Whether the kernel does not know TCX at all.
+    fn lacks_tcx(&self) -> bool {
+        matches!(self, Self::Tcx { .. }) && self.errno() == Some(libc_errno::EINVAL)
+    }
+}
+
+/// Error numbers of all Linux architectures (`asm-generic/errno-base.h`).
+mod libc_errno {
+    pub(super) const ENODEV: i32 = 19;
+    pub(super) const EINVAL: i32 = 22;
+}
+
+/// Two programs on one interface.
+#[derive(Debug)]
+pub struct Attachment(Hooks);
+
+#[derive(Debug)]
+enum Hooks {
+    Tcx { ingress: OwnedFd, egress: OwnedFd },
+    Clsact { ingress: Filter, egress: Filter },
+}
+
+/// Attaches and detaches, in the namespace it was opened in.
+#[derive(Debug)]
+pub struct Attacher {
+    programs: Programs,
+    socket: RouteSocket,
+    owner: Owner,
+    /// Known after the first attachment, or by the user's choice.
+    mechanism: Option<Mechanism>,
+}
+
+impl Attacher {
+    /// Opens what attaching needs. `mechanism` forces one; otherwise TCX is tried with the first
+    /// interface, and clsact is used if the kernel does not know it.
+    ///
+    /// # Errors
+    ///
+    /// If no netlink socket can be made.
+    pub fn open(programs: Programs, mechanism: Option<Mechanism>) -> Result<Self, AttachError> {
+        let owner = Owner::own().map_err(AttachError::Own)?;
+        Ok(Self {
+            programs,
+            socket: RouteSocket::open()?,
+            owner,
+            mechanism,
+        })
+    }
+
+    /// Removes filters of nstraces that were killed. Devices without a clsact qdisc have none.
+    ///
+    /// # Errors
+    ///
+    /// If the qdiscs cannot be listed.
+    pub fn remove_stale(&mut self) -> Result<usize, AttachError> {
+        let mut removed = 0;
+        for ifindex in self.socket.devices_with_clsact()? {
+            for hook in [Hook::Ingress, Hook::Egress] {
+                // A device that goes meanwhile takes its filters along.
+                let filters = self.socket.own_filters(ifindex, hook).unwrap_or_default();
+                for (filter, owner) in filters {
+                    if owner.is_dead() {
+                        self.socket.delete_filter(filter)?;
+                        removed += 1;
+                    }
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Attaches both programs, or neither.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError::is_gone`] where the device is; otherwise as the kernel says.
+    pub fn attach(&mut self, ifindex: Ifindex) -> Result<(Attachment, Mechanism), AttachError> {
+        match self.mechanism {
+            Some(Mechanism::Tcx) => self.attach_tcx(ifindex),
+            Some(Mechanism::Clsact) => self.attach_clsact(ifindex),
+            None => {
+                let tried = match self.attach_tcx(ifindex) {
+                    Err(error) if error.lacks_tcx() => self.attach_clsact(ifindex),
+                    tried => tried,
+                };
+                self.mechanism = tried.as_ref().ok().map(|(_, mechanism)| *mechanism);
+                tried
+            }
+        }
+    }
+
+    fn attach_tcx(&self, ifindex: Ifindex) -> Result<(Attachment, Mechanism), AttachError> {
+        let attach = |program: &OwnedFd, hook| {
+            bpf::attach_tcx(program.as_fd(), ifindex, hook)
+                .map_err(|source| AttachError::Tcx { hook, source })
+        };
+        let ingress = attach(&self.programs.ingress, Hook::Ingress)?;
+        let egress = attach(&self.programs.egress, Hook::Egress)?;
+        Ok((Attachment(Hooks::Tcx { ingress, egress }), Mechanism::Tcx))
+    }
+
+    fn attach_clsact(&mut self, ifindex: Ifindex) -> Result<(Attachment, Mechanism), AttachError> {
+        let Self {
+            programs,
+            socket,
+            owner,
+            ..
+        } = self;
+        socket.ensure_clsact(ifindex)?;
+        let ingress =
+            socket.add_filter(ifindex, Hook::Ingress, programs.ingress.as_fd(), *owner)?;
+        match socket.add_filter(ifindex, Hook::Egress, programs.egress.as_fd(), *owner) {
+            Ok(egress) => Ok((
+                Attachment(Hooks::Clsact { ingress, egress }),
+                Mechanism::Clsact,
+            )),
+            Err(error) => {
+                socket.delete_filter(ingress)?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Whether both programs are still attached: the device may be gone, or somebody may have
+    /// removed our filters.
+    pub fn is_alive(&mut self, attachment: &Attachment) -> bool {
+        match &attachment.0 {
+            Hooks::Tcx { ingress, egress } => [ingress, egress]
+                .iter()
+                .all(|link| bpf::is_tcx_link_alive(link.as_fd()).unwrap_or(false)),
+            Hooks::Clsact { ingress, egress } => [*ingress, *egress].into_iter().all(|filter| {
+                let filters = self.socket.own_filters(filter.ifindex, filter.hook);
+                filters.is_ok_and(|filters| filters.contains(&(filter, self.owner)))
+            }),
+        }
+    }
+
+    /// Takes both programs off. What is off already is no error.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "dropping it is what detaches it, with TCX"
+    )]
+    pub fn detach(&mut self, attachment: Attachment) {
+        match attachment.0 {
+            // Closing the descriptors is the whole of it.
+            Hooks::Tcx { .. } => {}
+            Hooks::Clsact { ingress, egress } => {
+                for filter in [ingress, egress] {
+                    if let Err(error) = self.socket.delete_filter(filter) {
+                        tracing::error!(%error, ?filter, "a filter of ours stays");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The eBPF programs from the user's side: loading, attaching, draining. The only module that
+//! names `aya`.
+//!
+//! - [`object`] loads the object once and hands out its maps and programs;
+//! - [`attach`] hooks programs to one interface, and undoes that;
+//! - [`worker`] keeps what is attached equal to what is wanted, on a thread of its own, since one
+//!   attachment takes an RCU grace period (10 ms and more);
+//! - [`ring`] drains the samples, on a thread of its own.
+
+pub mod attach;
+pub mod object;
+pub mod ring;
+pub mod worker;
+
+pub use object::{Kernel, KernelError};

@@ -1,0 +1,283 @@
+//! Keeps what is attached equal to what is wanted, on a thread of its own.
+//!
+//! It is told the whole of what is wanted each time, so a message that is overtaken by the next
+//! loses nothing. Before each attachment it looks whether there is a newer one: a thousand
+//! attachments that each wait for a grace period do not delay a detachment.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{
+        Arc,
+        mpsc::{self, TryRecvError},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::mpsc as tokio_mpsc;
+
+use super::{
+    attach::{Attacher, Attachment},
+    object::{KernelError, SlotMaps},
+};
+use crate::{
+    error_chain,
+    state::{IfaceKey, Mechanism, Totals},
+    sys::bpf::CounterArea,
+};
+
+/// What became of a wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The interface is counted from now on, in this slot, from zero.
+    Attached {
+        /// Which.
+        key: IfaceKey,
+        /// Where its counters are.
+        slot: u32,
+        /// How it was attached.
+        mechanism: Mechanism,
+    },
+    /// It could not be attached; it is tried again later.
+    Failed {
+        /// Which.
+        key: IfaceKey,
+        /// Why.
+        why: String,
+    },
+    /// It is no longer counted. Its slot may be another's from now on.
+    Detached {
+        /// Which.
+        key: IfaceKey,
+        /// What was counted, to the last packet.
+        totals: Box<Totals>,
+        /// Whether it is gone, rather than no longer wanted.
+        is_gone: bool,
+    },
+}
+
+/// An interface that failed is left alone for so long.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// Outcomes that wait for the engine. When it is full, the worker waits.
+const OUTCOMES: usize = 256;
+
+/// The worker's handle. Dropping it detaches everything and waits for that.
+#[derive(Debug)]
+pub struct Worker {
+    wishes: Option<mpsc::Sender<Vec<IfaceKey>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Starts the thread, which first removes what killed nstraces left.
+    ///
+    /// # Errors
+    ///
+    /// If no thread can be made.
+    pub fn start(
+        attacher: Attacher,
+        slots: SlotMaps,
+        slot_count: u32,
+        counters: Arc<CounterArea>,
+    ) -> Result<(Self, tokio_mpsc::Receiver<Outcome>), KernelError> {
+        let (wishes, receiver) = mpsc::channel();
+        let (outcomes, outcomes_receiver) = tokio_mpsc::channel(OUTCOMES);
+        let reconciler = Reconciler {
+            attacher,
+            slots: Slots {
+                maps: slots,
+                free: (0..slot_count).collect(),
+                counters,
+            },
+            attached: HashMap::new(),
+            failed: HashMap::new(),
+            outcomes,
+        };
+        let thread = thread::Builder::new()
+            .name("nstrace-attach".to_owned())
+            .spawn(move || reconciler.run(&receiver))
+            .map_err(|error| KernelError::Thread("attach", error))?;
+        Ok((
+            Self {
+                wishes: Some(wishes),
+                thread: Some(thread),
+            },
+            outcomes_receiver,
+        ))
+    }
+
+    /// Says what shall be attached from now on; what else is, is detached.
+    pub fn want(&self, keys: Vec<IfaceKey>) {
+        if let Some(wishes) = &self.wishes
+            && wishes.send(keys).is_err()
+        {
+            tracing::error!("the attach thread has ended");
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        drop(self.wishes.take());
+        if self
+            .thread
+            .take()
+            .is_some_and(|thread| thread.join().is_err())
+        {
+            tracing::error!("the attach thread panicked");
+        }
+    }
+}
+
+/// Slots, and the interfaces that have one.
+struct Slots {
+    maps: SlotMaps,
+    /// First freed, first used: a program that still runs for the last owner of a slot (a filter
+    /// is freed after a grace period) is long done when the slot is given out again.
+    free: VecDeque<u32>,
+    counters: Arc<CounterArea>,
+}
+
+impl Slots {
+    fn take(&mut self, key: IfaceKey) -> Result<u32, String> {
+        let slot = self
+            .free
+            .pop_front()
+            .ok_or("no free slot: give --max-interfaces a higher N")?;
+        self.counters.clear(slot);
+        if let Err(error) = self.maps.set(key.ifindex.0, Some(slot)) {
+            self.free.push_front(slot);
+            return Err(format!("give it a slot: {error}"));
+        }
+        Ok(slot)
+    }
+
+    fn give_back(&mut self, key: IfaceKey, slot: u32) -> Totals {
+        if let Err(error) = self.maps.set(key.ifindex.0, None) {
+            tracing::debug!(%error, ?key, "slot stays set");
+        }
+        self.free.push_back(slot);
+        Totals::sum(self.counters.read(slot))
+    }
+}
+
+struct Reconciler {
+    attacher: Attacher,
+    slots: Slots,
+    attached: HashMap<IfaceKey, (Attachment, u32)>,
+    failed: HashMap<IfaceKey, Instant>,
+    outcomes: tokio_mpsc::Sender<Outcome>,
+}
+
+impl Reconciler {
+    fn run(mut self, wishes: &mpsc::Receiver<Vec<IfaceKey>>) {
+        match self.attacher.remove_stale() {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "filters of a killed nstrace removed"),
+            Err(error) => tracing::warn!(%error, "filters of a killed nstrace may be left"),
+        }
+        let mut next = Next::Wait;
+        loop {
+            let wanted = match next {
+                Next::Wait => match wishes.recv() {
+                    Ok(wanted) => wanted,
+                    Err(mpsc::RecvError) => break,
+                },
+                Next::Wish(wanted) => wanted,
+                Next::Stop => break,
+            };
+            next = self.reconcile(&wanted, wishes);
+        }
+        let all: Vec<IfaceKey> = self.attached.keys().copied().collect();
+        for key in all {
+            self.detach(key, false);
+        }
+    }
+
+    fn reconcile(&mut self, wanted: &[IfaceKey], wishes: &mpsc::Receiver<Vec<IfaceKey>>) -> Next {
+        self.failed.retain(|_, since| since.elapsed() < RETRY_AFTER);
+        let Self {
+            attacher, attached, ..
+        } = self;
+        let stays: HashSet<&IfaceKey> = wanted.iter().collect();
+        let leaving: Vec<(IfaceKey, bool)> = attached
+            .iter()
+            .filter_map(|(key, (attachment, _))| {
+                if !attacher.is_alive(attachment) {
+                    return Some((*key, true));
+                }
+                (!stays.contains(key)).then_some((*key, false))
+            })
+            .collect();
+        for (key, is_gone) in &leaving {
+            self.detach(*key, *is_gone);
+        }
+        for key in wanted {
+            match wishes.try_recv() {
+                Ok(newer) => return Next::Wish(newer),
+                Err(TryRecvError::Disconnected) => return Next::Stop,
+                Err(TryRecvError::Empty) => {}
+            }
+            let just_left = leaving.iter().any(|(left, _)| left == key);
+            if !just_left && !self.attached.contains_key(key) && !self.failed.contains_key(key) {
+                self.attach(*key);
+            }
+        }
+        Next::Wait
+    }
+
+    fn attach(&mut self, key: IfaceKey) {
+        // The slot before the program: no packet is seen that has none.
+        let slot = match self.slots.take(key) {
+            Ok(slot) => slot,
+            Err(why) => return self.fail(key, why),
+        };
+        match self.attacher.attach(key.ifindex) {
+            Ok((attachment, mechanism)) => {
+                self.attached.insert(key, (attachment, slot));
+                self.tell(Outcome::Attached {
+                    key,
+                    slot,
+                    mechanism,
+                });
+            }
+            Err(error) => {
+                self.slots.give_back(key, slot);
+                if error.is_gone() {
+                    tracing::debug!(?key, "gone before it was attached");
+                } else {
+                    self.fail(key, error_chain(&error));
+                }
+            }
+        }
+    }
+
+    fn fail(&mut self, key: IfaceKey, why: String) {
+        self.failed.insert(key, Instant::now());
+        self.tell(Outcome::Failed { key, why });
+    }
+
+    fn detach(&mut self, key: IfaceKey, is_gone: bool) {
+        let Some((attachment, slot)) = self.attached.remove(&key) else {
+            return;
+        };
+        self.attacher.detach(attachment);
+        let totals = Box::new(self.slots.give_back(key, slot));
+        self.tell(Outcome::Detached {
+            key,
+            totals,
+            is_gone,
+        });
+    }
+
+    fn tell(&self, outcome: Outcome) {
+        // The engine has gone: nobody is left to be told.
+        drop(self.outcomes.blocking_send(outcome));
+    }
+}
+
+enum Next {
+    Wait,
+    Wish(Vec<IfaceKey>),
+    Stop,
+}

@@ -1,0 +1,90 @@
+//! nstrace: live traffic per network namespace, counted by eBPF at the host's end of each veth.
+//!
+//! This page is the architecture: what flows where, what always holds, and what is not there on
+//! purpose.
+//!
+//! # What flows where
+//!
+//! ```text
+//!  packet -> tc program -> COUNTERS, mmapped ------------------> State -> Snapshot -> screen
+//!            (nstrace-ebpf)                                       ^  ^             \-> printer
+//!                 \-> SAMPLES ring -> ring thread -> decode ------+  |
+//!                                                                    |
+//!  /proc, nsfs, rtnetlink, runtime files -> Facts -> Topology -------+
+//!                                                                    |
+//!  State: what is wanted -> attach thread -> TCX or clsact -> Outcome+
+//! ```
+//!
+//! - [`sys`] asks the kernel and returns plain data. [`topology`] turns that into a graph of
+//!   namespaces, interfaces and peers, and finds what a user means by a TARGET.
+//! - [`kernel`] loads the object once, attaches its two programs to every wanted host veth, and
+//!   drains its ring. What crosses the line is in the `nstrace-ebpf` library.
+//! - [`decode`] turns ring bytes into records, [`state`] keeps rows and rates, [`sink`] prints,
+//!   [`tui`] shows. [`engine`] is the one loop where they meet; [`cli`] is what can be typed.
+//!
+//! Threads: the loop (and the screen) on the main one; `nstrace-scan` looks at the host when asked;
+//! `nstrace-attach` attaches, since each attachment waits for an RCU grace period; `nstrace-ring`
+//! drains; `nstrace-watch` waits for hints; `nstrace-netns`, short-lived, is the only one that is
+//! ever in another namespace.
+//!
+//! # What always holds
+//!
+//! 1. [`decode`], [`state`], [`topology::model`], [`topology::target`], [`tui::model`],
+//!    `tui::view` and the eBPF parser do no I/O and read no clock: time is a parameter. They cannot
+//!    fail for reasons outside their input.
+//! 2. [`sys`] is the only module with syscalls; [`kernel`] the only one that names `aya`. `unsafe`
+//!    is in [`sys`], in `nstrace-ebpf` and in one line of build.rs.
+//! 3. Entering another namespace happens in [`sys::netns`] alone, on a thread made for it. No
+//!    descriptor of a namespace, and no socket in one, is kept beyond a query: it would keep the
+//!    namespace and its veth alive.
+//! 4. [`engine`] is the only place that starts threads for the watch and where modules meet.
+//! 5. What the kernel side could not hand over it counts, and we show. Totals are read from a map
+//!    and never depend on a ring.
+//! 6. The programs never change a packet's fate: they return NEXT (-1) on every path, so that every
+//!    other program of the chain runs as if we were not there.
+//! 7. What we attach we detach, on every exit. TCX links die with the process, SIGKILL included. A
+//!    clsact filter outlives SIGKILL; it carries the name of the process that made it, and the next
+//!    start removes those whose process is dead. A clsact qdisc is never deleted: another's filters
+//!    may be in it.
+//! 8. Every table and channel has a bound. No total lives in a table that evicts.
+//! 9. The screen is a function of the model; what drawing keeps is scroll offsets.
+//! 10. Nothing is known by its inode or ifindex alone, since the kernel gives both to the next at
+//!     once. A row is an [`state::IfaceKey`], with a generation of our own, and ends with its link;
+//!     a name is never carried over to what comes after.
+//!
+//! Tidy tests (`cargo xtask check`) hold 1, 2 and 3; unit and namespace tests the rest.
+//!
+//! # What is not there, on purpose
+//!
+//! - No second truth: counters are not mirrored, filtered or corrected in user space. A row's
+//!   totals are the sum of its classes, so they cannot disagree.
+//! - No event is believed. Netlink, inotify and mount events only say that it is time to look
+//!   again; the look is the truth. So a lost event costs a moment, never a stale row.
+//! - No pins, no daemon, no files: when the process is gone, so is everything of it (see 7).
+//! - No attachment inside a namespace. What has no end on the host is listed with the reason.
+//! - No kernel version is compared. What is needed is tried, and the kernel's answer believed.
+
+pub mod cli;
+pub mod decode;
+pub mod engine;
+pub mod kernel;
+pub mod sink;
+pub mod state;
+pub mod sys;
+pub mod topology;
+pub mod tui;
+pub mod units;
+pub mod untrusted;
+
+/// An error with its causes, outermost first, as one line.
+#[must_use]
+pub fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

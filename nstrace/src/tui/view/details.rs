@@ -1,0 +1,155 @@
+//! One namespace: who it is, its interfaces and addresses, and what its traffic consists of.
+
+use nstrace_ebpf::wire::{Class, Direction};
+use ratatui::{
+    Frame,
+    layout::Rect,
+    text::{Line, Span},
+    widgets::Paragraph,
+};
+
+use crate::{
+    sink::top::class_name,
+    state::{IfaceKey, RowState, snapshot::RowSnapshot},
+    topology::model::{Iface, Netns, NetnsInode, Watch},
+    tui::{model::Model, theme::Theme},
+    units,
+    untrusted::escape,
+};
+
+pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme, key: IfaceKey) {
+    let Some(row) = model.details_of(key) else {
+        return;
+    };
+    let mut lines = identity(&row.labels.netns, theme);
+    lines.push(Line::default());
+    for iface in &row.labels.netns.interfaces {
+        lines.extend(interface(iface, theme));
+    }
+    lines.push(Line::default());
+    lines.extend(traffic(row, model, theme));
+    let overflow = lines.len().saturating_sub(usize::from(area.height));
+    let scroll = model
+        .scroll
+        .min(u16::try_from(overflow).unwrap_or(u16::MAX));
+    frame.render_widget(Paragraph::new(lines).scroll((scroll, 0)), area);
+}
+
+fn identity(netns: &Netns, theme: Theme) -> Vec<Line<'static>> {
+    let mut first = vec![
+        Span::styled(escape(&netns.name), theme.title()),
+        Span::raw(format!("  {}", netns.kind)),
+    ];
+    if let Some(NetnsInode(inode)) = netns.identity.inode() {
+        first.push(Span::raw(format!("  inode {inode}")));
+    }
+    if let Some(nsid) = netns.nsid {
+        first.push(Span::raw(format!("  nsid {}", nsid.0)));
+    }
+    if let Some(pid) = netns.pids.first() {
+        first.push(Span::raw(match netns.pids.len() {
+            1 => format!("  pid {pid}"),
+            count => format!("  pid {pid} and {} more", count - 1),
+        }));
+    }
+    let mut lines = vec![Line::from(first)];
+    if let Some(container) = &netns.container {
+        let id: String = container.id.chars().take(12).collect();
+        lines.push(Line::raw(format!(
+            "{} {}  image {}",
+            escape(&container.runtime),
+            escape(&id),
+            escape(&container.image)
+        )));
+    }
+    for path in &netns.paths {
+        lines.push(Line::raw(escape(&path.to_string_lossy())));
+    }
+    lines
+}
+
+fn interface(iface: &Iface, theme: Theme) -> Vec<Line<'static>> {
+    let link = &iface.link;
+    let mut first = vec![
+        Span::styled(escape(&link.name), theme.title()),
+        Span::raw(format!(
+            "  {}  {}  mtu {}",
+            escape(&link.kind),
+            link.state,
+            link.mtu
+        )),
+    ];
+    if let Some(mac) = &link.mac {
+        first.push(Span::raw(format!("  {mac}")));
+    }
+    let mut lines = vec![Line::from(first)];
+    if !link.addresses.is_empty() {
+        lines.push(Line::raw(format!("  {}", link.addresses.join("  "))));
+    }
+    match (&iface.watch, &iface.peer) {
+        (Watch::HostVeth, Some(peer)) => {
+            let master = peer
+                .master
+                .as_deref()
+                .map_or_else(String::new, |master| format!(" in {}", escape(master)));
+            lines.push(Line::raw(format!(
+                "  watched at the host's {}{master}",
+                escape(&peer.name)
+            )));
+        }
+        (Watch::No(why), _) => {
+            lines.push(Line::styled(
+                format!("  not watched: {}", escape(why)),
+                theme.faded(),
+            ));
+        }
+        (Watch::HostVeth, None) => {}
+    }
+    lines
+}
+
+/// Rates, then classes that have seen a packet.
+fn traffic(row: &RowSnapshot, model: &Model, theme: Theme) -> Vec<Line<'static>> {
+    let title = match &row.state {
+        RowState::Attached(..) => format!("Traffic of {}", escape(row.interface())),
+        RowState::Pending => "Not attached yet".to_owned(),
+        RowState::Failed(why) => format!("Not attached: {}", escape(why)),
+        RowState::Gone { .. } => format!("Traffic of {}, which is gone", escape(row.interface())),
+    };
+    let mut lines = vec![Line::styled(title, theme.title())];
+    for (name, direction, style) in [
+        ("RX", Direction::Rx, theme.rx()),
+        ("TX", Direction::Tx, theme.tx()),
+    ] {
+        let (rate, total) = (row.rate(direction), row.total(direction));
+        lines.push(Line::styled(
+            format!(
+                "  {name} {:>7}/s  peak {:>7}/s  {:>5} pkt/s  total {:>7} in {} packets",
+                model.units.rate(rate.bps),
+                model.units.rate(rate.peak_bps),
+                units::scaled(rate.pps),
+                units::bytes(total.bytes),
+                total.packets
+            ),
+            style,
+        ));
+    }
+    lines.push(Line::raw(format!(
+        "  {:<12}{:>14}{:>10}{:>14}{:>10}",
+        "class", "RX packets", "RX", "TX packets", "TX"
+    )));
+    for class in Class::ALL {
+        let [rx, tx] = row.totals.classes.map(|classes| classes[class as usize]);
+        if rx.packets + tx.packets > 0 {
+            lines.push(Line::raw(format!(
+                "  {:<12}{:>14}{:>10}{:>14}{:>10}",
+                class_name(class),
+                rx.packets,
+                units::bytes(rx.bytes),
+                tx.packets,
+                units::bytes(tx.bytes)
+            )));
+        }
+    }
+    lines
+}

@@ -1,0 +1,79 @@
+//! The two lines on top: is everything watched, is anything lost, what am I looking at.
+
+use ratatui::{
+    Frame,
+    layout::Rect,
+    text::{Line, Span},
+    widgets::Paragraph,
+};
+
+use crate::{
+    tui::{model::Model, theme::Theme},
+    units,
+    untrusted::escape,
+};
+
+pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
+    let lines = vec![watch_line(model, theme), display_line(model, theme)];
+    frame.render_widget(Paragraph::new(lines), area);
+}
+
+fn watch_line(model: &Model, theme: Theme) -> Line<'static> {
+    let header = &model.snapshot.header;
+    let mechanism = header.mechanism.map_or_else(String::new, |mechanism| {
+        format!(" ({})", mechanism.as_str())
+    });
+    let mut spans = vec![
+        Span::styled("nstrace", theme.title()),
+        Span::raw(format!("  {}", escape(&model.host))),
+        Span::raw(format!("  up {}", units::clock(header.elapsed.as_secs()))),
+        Span::raw(format!("  {} namespaces", header.netnses)),
+        Span::raw(format!(
+            "  {}/{} interfaces attached{mechanism}",
+            header.attached, header.watched
+        )),
+    ];
+    if header.failed > 0 {
+        spans.push(Span::styled(
+            format!("  {} failed", header.failed),
+            theme.alarm(),
+        ));
+    }
+    Line::from(spans)
+}
+
+fn display_line(model: &Model, theme: Theme) -> Line<'static> {
+    let header = &model.snapshot.header;
+    let lost = format!("lost {}", header.lost_samples);
+    let mut spans = vec![if header.lost_samples > 0 {
+        Span::styled(lost, theme.alarm())
+    } else {
+        Span::raw(lost)
+    }];
+    if header.uncounted > 0 {
+        spans.push(Span::styled(
+            format!("  uncounted {}", header.uncounted),
+            theme.alarm(),
+        ));
+    }
+    spans.push(Span::raw(format!(
+        "  every {}s",
+        model.interval.as_secs_f64()
+    )));
+    let order = if model.is_reversed { " reversed" } else { "" };
+    spans.push(Span::raw(format!("  sort {}{order}", model.sort.as_str())));
+    if !model.filter.is_empty() && !model.is_typing {
+        let shown = format!("  filter \"{}\"", escape(&model.filter));
+        spans.push(Span::styled(shown, theme.title()));
+    }
+    if !header.warnings.is_empty() {
+        let count = header.warnings.len();
+        let plural = if count == 1 { "" } else { "s" };
+        spans.push(Span::raw(format!("  {count} warning{plural} (?)")));
+    }
+    if model.is_paused {
+        spans.push(Span::raw("  "));
+        spans.push(Span::styled(" PAUSED ", theme.selected()));
+    }
+    Line::from(spans)
+}

@@ -62,6 +62,7 @@ pub enum Command {
 
 /// `nstrace ls`.
 #[derive(Debug, ClapArgs)]
+#[command(args_override_self = true)]
 pub struct LsArgs {
     /// Namespaces to list; all if none is given.
     #[arg(value_name = "TARGET")]
@@ -78,6 +79,7 @@ pub struct LsArgs {
 
 /// `nstrace top`.
 #[derive(Debug, ClapArgs)]
+#[command(args_override_self = true)]
 pub struct TopArgs {
     /// Namespaces to watch, now or when they appear; all if none is given.
     #[arg(value_name = "TARGET")]

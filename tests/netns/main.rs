@@ -1,0 +1,14 @@
+//! nstrace on real namespaces, veth pairs and traffic. Needs root: `cargo xtask test`.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics, with its stack"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod counts;
+mod discovery;
+mod docker;
+mod follow;
+mod residue;

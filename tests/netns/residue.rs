@@ -1,0 +1,234 @@
+//! What is left, and what was disturbed: nothing.
+
+use nstrace_ebpf::wire::Hook;
+use serde_json::Value;
+
+use crate::support::{
+    bpf::{Foreign, tcx_programs},
+    lab::{Lab, Pod},
+    nstrace::{Top, class, row, rows, run},
+    send,
+    tty::Tty,
+    wait_until,
+};
+
+/// Everything that can be attached to the lab's devices, as the kernel tells it.
+fn attached(lab: &Lab, pods: &[Pod]) -> Vec<String> {
+    let mut found = Vec::new();
+    for pod in pods {
+        let ifindex = lab.ifindex(&pod.veth);
+        for hook in [Hook::Ingress, Hook::Egress] {
+            let programs = lab.on_host(|| tcx_programs(ifindex, hook));
+            found.push(format!("{} {hook:?} tcx {programs:?}", pod.veth));
+        }
+        for (hook, parent) in [("ingress", "ffff:fff2"), ("egress", "ffff:fff3")] {
+            let line = format!("tc filter show dev {} parent {parent}", pod.veth);
+            found.push(format!("{} {hook} filters {}", pod.veth, lab.run(&line)));
+        }
+    }
+    found
+}
+
+fn two_pods(lab: &Lab) -> [Pod; 2] {
+    let pods = ["a", "b"].map(|name| lab.pod(name));
+    for pod in &pods {
+        lab.up(pod);
+    }
+    lab.introduce(&pods[0], &pods[1]);
+    pods
+}
+
+#[test]
+fn nothing_is_attached_after_any_end() {
+    for mechanism in ["tcx", "clsact"] {
+        for signal in ["INT", "TERM", "HUP", "KILL"] {
+            let lab = Lab::new();
+            let pods = two_pods(&lab);
+            let before = attached(&lab, &pods);
+            let mut top = Top::start(&lab, &["--mechanism", mechanism]);
+            top.until_attached(&["a", "b"]);
+            assert_ne!(
+                attached(&lab, &pods),
+                before,
+                "{mechanism}: something is attached"
+            );
+            let (status, _) = top.end(signal);
+            if signal == "KILL" {
+                if mechanism == "clsact" {
+                    // A filter outlives its maker; the next start removes it.
+                    assert_ne!(attached(&lab, &pods), before);
+                    let output = run(&lab, &["top", "-b", "-c", "1", "-d", "0.1"]);
+                    assert!(output.status.success());
+                }
+            } else {
+                assert_eq!(status.code(), Some(0), "{mechanism} {signal}");
+            }
+            // A killed process's descriptors are closed while it is being buried.
+            wait_until(
+                &format!("{mechanism} {signal}: what is attached is as before"),
+                || (attached(&lab, &pods) == before).then_some(()),
+            );
+        }
+    }
+}
+
+#[test]
+fn the_terminal_is_given_back_and_nothing_is_attached_after_q_and_term() {
+    for end in ["q", "TERM", "HUP"] {
+        let lab = Lab::new();
+        let pods = two_pods(&lab);
+        let before = attached(&lab, &pods);
+        let mut tty = Tty::start(&lab, &["top", "-d", "0.2"]);
+        tty.until("interfaces attached");
+        wait_until("all hooks have a program", || {
+            let hooks = || {
+                pods.iter()
+                    .flat_map(|pod| [Hook::Ingress, Hook::Egress].map(|hook| (pod, hook)))
+            };
+            let is_taken = |(pod, hook): (&Pod, Hook)| {
+                let ifindex = lab.ifindex(&pod.veth);
+                lab.on_host(|| !tcx_programs(ifindex, hook).is_empty())
+            };
+            hooks().all(is_taken).then_some(())
+        });
+        if end == "q" {
+            tty.keys("q");
+        } else {
+            let pid = std::fs::read_to_string(lab.path("/run/tty.pid")).unwrap();
+            lab.run(&format!("kill -{end} {}", pid.trim()));
+        }
+        assert_eq!(tty.end().code(), Some(0), "{end}");
+        assert_eq!(attached(&lab, &pods), before, "{end}");
+    }
+}
+
+#[test]
+fn programs_of_others_before_and_after_ours_run_and_stay() {
+    let lab = Lab::new();
+    let [a, b] = two_pods(&lab);
+    let ifindex = lab.ifindex(&a.veth);
+    let foreign =
+        || lab.on_host(|| [Hook::Ingress, Hook::Egress].map(|hook| Foreign::attach(ifindex, hook)));
+    let chain = || lab.on_host(|| tcx_programs(ifindex, Hook::Ingress));
+    let after = foreign();
+    let alone = chain();
+    let mut top = Top::start(&lab, &[]);
+    top.until_attached(&["a", "b"]);
+    let with_ours = chain();
+    assert_eq!(with_ours.len(), 2, "{with_ours:?}");
+    assert_eq!(with_ours[1..], alone[..], "ours is at the head");
+    let before = foreign();
+    let all_three = chain();
+    assert_eq!(
+        all_three[1..],
+        with_ours[..],
+        "a later program may go before ours"
+    );
+
+    let counts = || [&before, &after].map(|pair| [pair[0].count(), pair[1].count()]);
+    let start = counts();
+    send::udp(&lab, &a, &b, &b.ipv4, 1000, 100);
+    send::udp(&lab, &b, &a, &a.ipv4, 500, 100);
+    top.until("ours has counted them all", |line| {
+        let row = row(line, "a")?;
+        let both = (
+            class(row, "ipv4_udp", "tx").0,
+            class(row, "ipv4_udp", "rx").0,
+        );
+        (both == (1000, 500)).then_some(())
+    });
+    let [first, last] = counts();
+    for (at, expected) in [(0, 1000), (1, 500)] {
+        assert_eq!(first[at] - start[0][at], expected, "before ours");
+        assert_eq!(last[at] - start[1][at], expected, "behind ours");
+    }
+    top.end("KILL");
+    wait_until("only ours is gone", || {
+        (chain() == [all_three[0], all_three[2]]).then_some(())
+    });
+    send::udp(&lab, &a, &b, &b.ipv4, 10, 100);
+    assert_eq!(before[0].count(), first[0] + 10);
+    assert_eq!(after[0].count(), last[0] + 10);
+}
+
+#[test]
+fn a_clsact_of_others_keeps_its_filters_and_its_order() {
+    let lab = Lab::new();
+    let pods = two_pods(&lab);
+    let veth = &pods[0].veth;
+    lab.shell(&format!(
+        "tc qdisc add dev {veth} clsact; \
+         tc filter add dev {veth} ingress prio 1 protocol all u32 match u32 1 0xffffffff at 0 flowid 1:1; \
+         tc filter add dev {veth} ingress prio 60000 protocol all u32 match u32 1 0xffffffff at 0 flowid 1:1"
+    ));
+    let before = attached(&lab, &pods);
+    let mut top = Top::start(&lab, &["--mechanism", "clsact"]);
+    top.until_attached(&["a", "b"]);
+    let shown = lab.run(&format!("tc filter show dev {veth} ingress"));
+    let order: Vec<usize> = ["pref 1 ", "pref 50000 bpf", "pref 60000 "]
+        .iter()
+        .map(|filter| {
+            shown
+                .find(filter)
+                .unwrap_or_else(|| panic!("no {filter} in {shown}"))
+        })
+        .collect();
+    assert!(order.is_sorted(), "{shown}");
+    top.end("TERM");
+    assert_eq!(attached(&lab, &pods), before);
+}
+
+#[test]
+fn a_second_nstrace_counts_the_same_and_ends_alone() {
+    for mechanism in ["tcx", "clsact"] {
+        let lab = Lab::new();
+        let [a, b] = two_pods(&lab);
+        let mut first = Top::start(&lab, &["--mechanism", mechanism]);
+        first.until_attached(&["a", "b"]);
+        let mut second = Top::start(&lab, &["--mechanism", mechanism]);
+        second.until_attached(&["a", "b"]);
+        send::udp(&lab, &a, &b, &b.ipv4, 400, 100);
+        for top in [&mut first, &mut second] {
+            top.until("both count", |line| {
+                (class(row(line, "b")?, "ipv4_udp", "rx").0 == 400).then_some(())
+            });
+        }
+        first.end("TERM");
+        send::udp(&lab, &a, &b, &b.ipv4, 50, 100);
+        second.until("the other goes on", |line| {
+            (class(row(line, "b")?, "ipv4_udp", "rx").0 == 450).then_some(())
+        });
+    }
+}
+
+/// Somebody else's clean-up may take our filter along; it comes back, as a new row.
+#[test]
+fn a_filter_that_others_remove_is_attached_again() {
+    let lab = Lab::new();
+    let pods = two_pods(&lab);
+    let mut top = Top::start(&lab, &["--mechanism", "clsact"]);
+    top.until_attached(&["a", "b"]);
+    lab.run(&format!("tc qdisc del dev {} clsact", pods[0].veth));
+    top.until("its row is gone", |line| {
+        let is_gone = |row: &Value| row["name"] == "a" && row["gone"] == true;
+        rows(line).any(is_gone).then_some(())
+    });
+    top.until_attached(&["a"]);
+    assert!(
+        lab.run(&format!("tc filter show dev {} ingress", pods[0].veth))
+            .contains("nstrace")
+    );
+}
+
+#[test]
+fn a_closed_pipe_is_a_quiet_end() {
+    let lab = Lab::new();
+    two_pods(&lab);
+    let script = format!(
+        "({} top -b -o json -d 0.1; echo status $? >&2) | head -n 2",
+        crate::support::nstrace::NSTRACE
+    );
+    let output = lab.command("sh").args(["-c", &script]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2);
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "status 0\n");
+}

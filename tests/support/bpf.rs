@@ -1,0 +1,125 @@
+//! Somebody else's tc programs, and what the kernel says is attached: bpf(2) by hand.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
+};
+
+use nstrace::{sys::bpf::attach_tcx, topology::model::Ifindex};
+use nstrace_ebpf::wire::Hook;
+
+const MAP_CREATE: libc::c_long = 0;
+const MAP_LOOKUP_ELEM: libc::c_long = 1;
+const PROG_LOAD: libc::c_long = 5;
+const PROG_QUERY: libc::c_long = 16;
+
+/// `union bpf_attr`, large enough for every command here.
+#[repr(C, align(8))]
+struct Attributes([u8; 128]);
+
+impl Attributes {
+    fn new() -> Self {
+        Self([0; 128])
+    }
+
+    fn u32(mut self, offset: usize, value: u32) -> Self {
+        self.0[offset..offset + 4].copy_from_slice(&value.to_ne_bytes());
+        self
+    }
+
+    fn pointer<T: ?Sized>(mut self, offset: usize, value: *const T) -> Self {
+        let address = value.cast::<u8>() as u64;
+        self.0[offset..offset + 8].copy_from_slice(&address.to_ne_bytes());
+        self
+    }
+
+    fn call(&mut self, command: libc::c_long) -> io::Result<libc::c_long> {
+        // SAFETY: the attributes are as long as said; what they point to outlives the call.
+        let result =
+            unsafe { libc::syscall(libc::SYS_bpf, command, self.0.as_mut_ptr(), self.0.len()) };
+        if result < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(result)
+        }
+    }
+
+    fn make(mut self, command: libc::c_long) -> OwnedFd {
+        let fd = i32::try_from(self.call(command).unwrap()).unwrap();
+        // SAFETY: a descriptor that was just made for us.
+        unsafe { OwnedFd::from_raw_fd(fd) }
+    }
+}
+
+/// A TCX program of somebody else, attached: it counts, and lets the next one run.
+pub(crate) struct Foreign {
+    counter: OwnedFd,
+    _program: OwnedFd,
+    _link: OwnedFd,
+}
+
+impl Foreign {
+    /// Attaches it at the head of a chain of the calling thread's namespace.
+    pub(crate) fn attach(ifindex: u32, hook: Hook) -> Self {
+        // An array of one u64.
+        let counter = Attributes::new()
+            .u32(0, 2)
+            .u32(4, 4)
+            .u32(8, 8)
+            .u32(12, 1)
+            .make(MAP_CREATE);
+        let map = u32::try_from(counter.as_raw_fd()).unwrap();
+        let instructions: [u64; 6] = [
+            // r1 = address of the counter, in two halves (BPF_PSEUDO_MAP_VALUE).
+            u64::from(map) << 32 | 0x2118,
+            0,
+            // r2 = 1; lock *(u64 *)r1 += r2
+            1 << 32 | 0x02b7,
+            0x21db,
+            // r0 = -1 (TCX_NEXT); exit
+            0xffff_ffff_0000_00b7,
+            0x95,
+        ];
+        let program = Attributes::new()
+            .u32(0, 3) // BPF_PROG_TYPE_SCHED_CLS
+            .u32(4, u32::try_from(instructions.len()).unwrap())
+            .pointer(8, instructions.as_ptr())
+            .pointer(16, c"GPL".as_ptr())
+            .make(PROG_LOAD);
+        let link = attach_tcx(program.as_fd(), Ifindex(ifindex), hook).unwrap();
+        Self {
+            counter,
+            _program: program,
+            _link: link,
+        }
+    }
+
+    /// How many packets it has seen.
+    pub(crate) fn count(&self) -> u64 {
+        let (key, mut value) = (0_u32, 0_u64);
+        Attributes::new()
+            .u32(0, u32::try_from(self.counter.as_raw_fd()).unwrap())
+            .pointer(8, &raw const key)
+            .pointer(16, &raw mut value)
+            .call(MAP_LOOKUP_ELEM)
+            .unwrap();
+        value
+    }
+}
+
+/// Ids of the programs in a TCX chain of the calling thread's namespace, in their order.
+pub(crate) fn tcx_programs(ifindex: u32, hook: Hook) -> Vec<u32> {
+    let mut ids = [0_u32; 64];
+    let attach_type = match hook {
+        Hook::Ingress => 46,
+        Hook::Egress => 47,
+    };
+    let mut query = Attributes::new()
+        .u32(0, ifindex)
+        .u32(4, attach_type)
+        .pointer(16, ids.as_mut_ptr())
+        .u32(24, u32::try_from(ids.len()).unwrap());
+    query.call(PROG_QUERY).unwrap();
+    let count = u32::from_ne_bytes(query.0[24..28].try_into().unwrap());
+    ids[..count as usize].to_vec()
+}

@@ -7,6 +7,7 @@ use std::{
     process::{Child, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -14,7 +15,7 @@ use nix::{
     sys::termios::{Termios, tcgetattr},
 };
 
-use super::{lab::Lab, nstrace::NSTRACE, wait_until};
+use super::{DEADLINE, lab::Lab, nstrace::NSTRACE, wait_until};
 
 /// A terminal with something running in it.
 pub(crate) struct Tty {
@@ -83,9 +84,15 @@ impl Tty {
     /// Waits until `text` was written.
     #[track_caller]
     pub(crate) fn until(&self, text: &str) {
-        wait_until(&format!("the screen shows {text:?}"), || {
-            self.output().contains(text).then_some(())
-        });
+        let start = Instant::now();
+        while !self.output().contains(text) {
+            let output = self.output();
+            assert!(
+                start.elapsed() < DEADLINE,
+                "no {text:?} on the screen:\n{output:?}"
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Types.

@@ -1,5 +1,7 @@
 //! Counted == sent == what the device itself says, in packets and bytes.
 
+use std::time::{Duration, Instant};
+
 use crate::support::{
     lab::Lab,
     nstrace::{Top, class, row},
@@ -183,4 +185,40 @@ fn a_broadcast_is_counted_where_it_arrives() {
         let direction = if pod.name == "a" { "tx" } else { "rx" };
         assert_eq!(class(&row, "arp", direction), (100, 6000));
     }
+}
+
+/// With a ring of one page and nobody to drain it, samples are lost, and said to be; packets are
+/// not.
+#[test]
+fn what_the_ring_cannot_hold_is_counted_and_no_packet_is_missing() {
+    let lab = Lab::new();
+    let [a, b] = ["a", "b"].map(|name| lab.pod(name));
+    let mut top = Top::start(&lab, &["--ring-bytes", "4096"]);
+    top.until_attached(&["a", "b"]);
+    lab.up(&a);
+    lab.up(&b);
+    lab.introduce(&a, &b);
+    top.signal("STOP");
+    // Each burst lands in another window, and closes the one before: 73 samples fill the ring.
+    let start = Instant::now();
+    let mut sent = 0;
+    while start.elapsed() < Duration::from_secs(3) {
+        send::udp(&lab, &a, &b, &b.ipv4, 10, 100);
+        sent += 10;
+    }
+    top.go_on();
+    for pod in [&a, &b] {
+        let row = top.until_counted(&pod.name, || lab.device(&pod.veth));
+        let direction = if pod.name == "a" { "tx" } else { "rx" };
+        assert_eq!(
+            class(&row, "ipv4_udp", direction),
+            tally(sent, UDP_IPV4 + 100)
+        );
+    }
+    let lost = top.until("the loss is shown", |line| {
+        line["lost"]["samples"].as_u64().filter(|lost| *lost > 0)
+    });
+    // Two rows, three seconds, a hundred windows a second, on two CPUs at most.
+    assert!(lost < 2 * 3 * 150 * 2, "{lost}");
+    assert_eq!(top.line()["lost"]["packets"], 0);
 }

@@ -1,12 +1,14 @@
 //! What is left, and what was disturbed: nothing.
 
+use std::process::Stdio;
+
 use nstrace_ebpf::wire::Hook;
 use serde_json::Value;
 
 use crate::support::{
     bpf::{Foreign, tcx_programs},
     lab::{Lab, Pod},
-    nstrace::{Top, class, row, rows, run},
+    nstrace::{NSTRACE, Top, class, row, rows, run},
     send,
     tty::Tty,
     wait_until,
@@ -231,11 +233,30 @@ fn a_filter_that_others_remove_is_attached_again() {
 fn a_closed_pipe_is_a_quiet_end() {
     let lab = Lab::new();
     two_pods(&lab);
-    let script = format!(
-        "({} top -b -o json -d 0.1; echo status $? >&2) | head -n 2",
-        crate::support::nstrace::NSTRACE
-    );
+    let script = format!("({NSTRACE} top -b -o json -d 0.1; echo status $? >&2) | head -n 2");
     let output = lab.command("sh").args(["-c", &script]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2);
     assert_eq!(String::from_utf8_lossy(&output.stderr), "status 0\n");
+}
+
+#[test]
+fn a_reader_that_does_not_read_does_not_keep_it_from_ending() {
+    let lab = Lab::new();
+    let pods = two_pods(&lab);
+    let before = attached(&lab, &pods);
+    let mut child = lab
+        .command("sh")
+        .args(["-c", "echo $$ >/run/pid; exec \"$@\"", "sh", NSTRACE])
+        .args(["top", "-b", "-o", "json", "-d", "0.1"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("the pipe is full", || {
+        let pid = std::fs::read_to_string(lab.path("/run/pid")).ok()?;
+        let threads = lab.shell(&format!("cat /proc/{}/task/*/wchan", pid.trim()));
+        threads.contains("pipe_write").then_some(())
+    });
+    lab.shell("kill -TERM $(cat /run/pid)");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(attached(&lab, &pods), before);
 }

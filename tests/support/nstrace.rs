@@ -8,6 +8,10 @@ use std::{
     time::Instant,
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 
 use super::{DEADLINE, lab::Lab};
@@ -152,6 +156,12 @@ impl<'a> Top<'a> {
         self.lab.run(&format!("kill -{signal} {}", self.pid));
     }
 
+    /// Lets it go on after a `STOP`: nsenter has stopped along with it.
+    pub(crate) fn go_on(&self) {
+        let nsenter = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        kill(nsenter, Signal::SIGCONT).unwrap();
+    }
+
     /// Sends a signal and waits for the end; gives the status, as the shell would, and all lines.
     pub(crate) fn end(mut self, signal: &str) -> (ExitStatus, Vec<Value>) {
         self.signal(signal);
@@ -167,6 +177,7 @@ impl Drop for Top<'_> {
         // It may have ended already; the lab's end is the last resort.
         let ended = matches!(self.child.try_wait(), Ok(Some(_)));
         if !ended {
+            self.go_on();
             drop(
                 self.lab
                     .command("kill")

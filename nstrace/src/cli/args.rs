@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::{
+    kernel::object::RING_BYTES,
     sink::{ls, top},
     state::{Mechanism, SortKey},
     topology::target::Target,
@@ -121,6 +122,10 @@ pub struct TopArgs {
     /// as many more.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub max_interfaces: Option<u32>,
+
+    /// Size of the samples' ring, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = RING_BYTES, hide = true)]
+    pub ring_bytes: u32,
 
     /// Attach this way only, rather than by TCX where the kernel has it and by clsact where not.
     #[arg(long, value_enum, hide = true)]

@@ -1,7 +1,7 @@
 //! `nstrace top`.
 
 use std::{
-    io::{self, IsTerminal as _},
+    io::{self, IsTerminal as _, Write as _},
     sync::Arc,
 };
 
@@ -21,6 +21,9 @@ use crate::{
     tui::{Options, Screen},
 };
 
+const NOTHING_YET: &str = "nstrace: nothing to watch yet: no namespace has a veth peer on this \
+                           host; waiting for one (`nstrace ls` says why of each)";
+
 pub(super) fn run(global: &GlobalArgs, args: &TopArgs) -> Result<(), Failure> {
     if !args.batch && !io::stdout().is_terminal() {
         return Err(Failure::Usage {
@@ -31,11 +34,16 @@ pub(super) fn run(global: &GlobalArgs, args: &TopArgs) -> Result<(), Failure> {
     Failure::unless_privileged()?;
     let topology = Discoverer::open(&global.docker_root)?.topology()?;
     check_targets(args, &topology)?;
+    if args.batch && topology.watchable().next().is_none() {
+        // Not an error: it may come. Nothing is left to tell it to if stderr is gone.
+        drop(writeln!(io::stderr(), "{NOTHING_YET}"));
+    }
     let config = Config {
         targets: args.targets.clone(),
         docker_roots: global.docker_root.clone(),
         interval: args.delay,
         max_interfaces: args.max_interfaces,
+        ring_bytes: args.ring_bytes,
         mechanism: args.mechanism,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

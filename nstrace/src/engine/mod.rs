@@ -9,6 +9,7 @@
 //! Every channel is bounded. When the loop is behind, the ring fills up and the kernel side counts
 //! what it loses; hints collapse into one; the attach thread waits.
 
+mod printing;
 mod scanner;
 
 use std::{
@@ -50,6 +51,7 @@ use crate::{
     },
     tui::{Effect, Screen},
 };
+use printing::Printing;
 use scanner::Scanner;
 
 /// What the engine is told to do.
@@ -63,6 +65,8 @@ pub struct Config {
     pub interval: Duration,
     /// Most interfaces at a time; worked out from the host where not given.
     pub max_interfaces: Option<u32>,
+    /// Size of the samples' ring, in bytes.
+    pub ring_bytes: u32,
     /// The only way to attach, where the user insists.
     pub mechanism: Option<Mechanism>,
 }
@@ -72,6 +76,12 @@ pub enum Frontend<W> {
     /// Refreshes are printed, so many or for ever.
     Batch(Printer<W>, Option<u64>),
     /// The screen.
+    Screen(Box<Screen>),
+}
+
+/// The same, at work.
+enum Output {
+    Batch(Printing, Option<u64>),
     Screen(Box<Screen>),
 }
 
@@ -101,6 +111,7 @@ enum Event {
     Scanned(Result<Topology, DiscoverError>),
     Attach(Outcome),
     Samples(Bytes),
+    Printed(Result<(), SinkError>),
     Input(Option<io::Result<TerminalEvent>>),
     ScanDue,
     Refresh,
@@ -118,6 +129,8 @@ const FULL_CHECK_SHARE: u32 = 200;
 const SCAN_SHARE: u32 = 10;
 /// What the ring's thread needs to be woken and to empty it.
 const DRAIN_TIME: Duration = Duration::from_millis(1);
+/// After a signal, a reader has this long to take the last line.
+const LAST_LINE: Duration = Duration::from_secs(1);
 /// Least number of slots.
 const MIN_SLOTS: u32 = 256;
 
@@ -127,13 +140,21 @@ const MIN_SLOTS: u32 = 256;
 /// # Errors
 ///
 /// If the watch cannot start, or the output fails; a closed pipe is a normal end.
-pub async fn run<W: Write>(
+pub async fn run<W: Write + Send + 'static>(
     config: Config,
     topology: Topology,
-    mut frontend: Frontend<W>,
+    frontend: Frontend<W>,
 ) -> Result<(), EngineError> {
+    let mut output = match frontend {
+        Frontend::Batch(printer, count) => {
+            let printing = Printing::start(printer)
+                .map_err(|error| EngineError::Start(format!("print: {error}")))?;
+            Output::Batch(printing, count)
+        }
+        Frontend::Screen(screen) => Output::Screen(screen),
+    };
     let mut engine = Engine::start(config, &topology)?;
-    match engine.watch(topology, &mut frontend).await {
+    match engine.watch(topology, &mut output).await {
         Err(EngineError::Sink(error)) if error.is_closed_pipe() => Ok(()),
         result => result,
     }
@@ -180,7 +201,7 @@ impl Engine {
         // Before the first scan is used, so that nothing falls between it and the first event.
         let (watcher, hints) =
             watch::start(&discover::DIRS).map_err(|error| start("watch for changes", &error))?;
-        let kernel = Kernel::load(slot_count(&config, topology))?;
+        let kernel = Kernel::load(slot_count(&config, topology), config.ring_bytes)?;
         let Kernel {
             programs,
             slots,
@@ -227,22 +248,18 @@ impl Engine {
         self.began.elapsed()
     }
 
-    async fn watch<W: Write>(
-        &mut self,
-        topology: Topology,
-        frontend: &mut Frontend<W>,
-    ) -> Result<(), EngineError> {
+    async fn watch(&mut self, topology: Topology, output: &mut Output) -> Result<(), EngineError> {
         self.follow(&topology);
         drop(topology);
         let mut is_first = true;
         let mut refresh_at = TokioInstant::now() + FIRST_REFRESH;
-        if let Frontend::Screen(screen) = frontend {
+        if let Output::Screen(screen) = output {
             screen
                 .show(self.state.snapshot())
                 .map_err(EngineError::Terminal)?;
         }
         loop {
-            match self.next_event(refresh_at, frontend).await {
+            match self.next_event(refresh_at, output).await {
                 Event::Hint => self.scan_soon(),
                 Event::ScanDue => {
                     self.scan_due = None;
@@ -261,21 +278,28 @@ impl Engine {
                     is_first = false;
                     // From the time it was due, unless it is long past: no drift, no burst.
                     refresh_at = (refresh_at + self.interval).max(TokioInstant::now());
-                    let snapshot = self.refresh().await;
-                    match frontend {
-                        Frontend::Batch(printer, count) => {
-                            printer.print(&snapshot, &clock::wall())?;
-                            if count.is_some_and(|count| printer.printed() >= count) {
-                                return Ok(());
-                            }
+                    match output {
+                        Output::Batch(printing, _) if printing.is_busy() => {}
+                        Output::Batch(printing, _) => {
+                            printing.print(self.refresh().await, clock::wall());
                         }
-                        Frontend::Screen(screen) => {
+                        Output::Screen(screen) => {
+                            let snapshot = self.refresh().await;
                             screen.show(snapshot).map_err(EngineError::Terminal)?;
                         }
                     }
                 }
+                Event::Printed(result) => {
+                    let Output::Batch(printing, count) = output else {
+                        continue;
+                    };
+                    let printed = printing.take(result)?;
+                    if count.is_some_and(|count| printed >= count) {
+                        return Ok(());
+                    }
+                }
                 Event::Input(event) => {
-                    let Frontend::Screen(screen) = frontend else {
+                    let Output::Screen(screen) = output else {
                         continue;
                     };
                     let event = event.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()));
@@ -290,8 +314,8 @@ impl Engine {
                     }
                 }
                 Event::Stop => {
-                    if let Frontend::Batch(printer, _) = frontend {
-                        printer.print(&self.refresh().await, &clock::wall())?;
+                    if let Output::Batch(printing, _) = output {
+                        return self.print_last(printing).await;
                     }
                     return Ok(());
                 }
@@ -299,11 +323,16 @@ impl Engine {
         }
     }
 
-    async fn next_event<W>(
-        &mut self,
-        refresh_at: TokioInstant,
-        frontend: &mut Frontend<W>,
-    ) -> Event {
+    /// A last complete line, unless the reader has stopped to read.
+    async fn print_last(&mut self, printing: &mut Printing) -> Result<(), EngineError> {
+        if printing.finish(LAST_LINE).await? {
+            printing.print(self.refresh().await, clock::wall());
+            printing.finish(LAST_LINE).await?;
+        }
+        Ok(())
+    }
+
+    async fn next_event(&mut self, refresh_at: TokioInstant, output: &mut Output) -> Event {
         let never = TokioInstant::now() + Duration::from_hours(24);
         let scan_due = self.scan_due.unwrap_or(never);
         let [interrupt, terminate, hangup] = &mut self.signals;
@@ -313,7 +342,7 @@ impl Engine {
             _ = interrupt.recv() => Event::Stop,
             _ = terminate.recv() => Event::Stop,
             _ = hangup.recv() => Event::Stop,
-            event = input(frontend) => Event::Input(event),
+            event = input(output) => event,
             Some(outcome) = self.outcomes.recv() => Event::Attach(outcome),
             Some(scanned) = self.scanner.results.recv() => Event::Scanned(scanned),
             Some(Hint) = self.hints.recv() => Event::Hint,
@@ -408,10 +437,13 @@ impl Engine {
     }
 }
 
-/// The next key, for a frontend that has keys.
-async fn input<W>(frontend: &mut Frontend<W>) -> Option<io::Result<TerminalEvent>> {
-    match frontend {
-        Frontend::Screen(screen) => screen.next_event().await,
-        Frontend::Batch(..) => std::future::pending().await,
+/// The next key, or the end of a print, whichever the output has.
+async fn input(output: &mut Output) -> Event {
+    match output {
+        Output::Screen(screen) => Event::Input(screen.next_event().await),
+        Output::Batch(printing, _) => match printing.results.recv().await {
+            Some(result) => Event::Printed(result),
+            None => std::future::pending().await,
+        },
     }
 }

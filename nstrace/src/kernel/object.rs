@@ -24,7 +24,7 @@ const WINDOW: Duration = Duration::from_millis(10);
 
 /// Size of the samples' ring, in bytes: 9,362 samples, the work of 20 ms (see [`super::ring`]) of
 /// more than 4,000 interfaces that are busy on two CPUs each.
-const RING_BYTES: u32 = 512 << 10;
+pub const RING_BYTES: u32 = 512 << 10;
 
 /// The programs could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +159,8 @@ impl Lost {
 }
 
 impl Kernel {
-    /// Loads the object with room for `slot_count` interfaces at a time.
+    /// Loads the object with room for `slot_count` interfaces at a time, and a ring of `ring_bytes`
+    /// (rounded up to a power of two of pages).
     ///
     /// # Errors
     ///
@@ -168,7 +169,7 @@ impl Kernel {
     /// # Minimum kernel version
     ///
     /// 5.10.
-    pub fn load(slot_count: u32) -> Result<Self, KernelError> {
+    pub fn load(slot_count: u32, ring_bytes: u32) -> Result<Self, KernelError> {
         if OBJECT.is_empty() {
             return Err(KernelError::Skipped);
         }
@@ -183,7 +184,7 @@ impl Kernel {
         let mut ebpf = EbpfLoader::new()
             .override_global("CONFIG", config.as_bytes(), true)
             .map_max_entries("COUNTERS", cpus * slot_count)
-            .map_max_entries("SAMPLES", RING_BYTES)
+            .map_max_entries("SAMPLES", ring_bytes)
             .load(OBJECT)
             .map_err(|error| KernelError::Load(Box::new(error)))?;
         let programs = Programs {

@@ -27,25 +27,35 @@ impl Skb<'_> {
     /// A `T` from the linear part, or, where it ends before that, by the helper that reads
     /// paged data too.
     #[inline(always)]
-    fn load<T: Copy>(&self, offset: usize) -> Option<T> {
-        let start = self.0.data() + offset;
+    fn fixed<T: Copy, const OFFSET: usize>(&self) -> Option<T> {
+        let start = self.0.data() + OFFSET;
         if start + size_of::<T>() <= self.0.data_end() {
             // SAFETY: just checked against the end of the linear part; eBPF reads need no
             // alignment.
             return Some(unsafe { (start as *const T).read_unaligned() });
         }
-        self.0.load(offset).ok()
+        self.0.load(OFFSET).ok()
     }
 }
 
 impl PacketBytes for Skb<'_> {
     #[inline(always)]
     fn u8_at(&self, offset: usize) -> Option<u8> {
-        self.load(offset)
+        self.0.load(offset).ok()
     }
 
     #[inline(always)]
     fn be16_at(&self, offset: usize) -> Option<u16> {
-        self.load(offset).map(u16::from_be)
+        self.0.load(offset).ok().map(u16::from_be)
+    }
+
+    #[inline(always)]
+    fn fixed_u8<const OFFSET: usize>(&self) -> Option<u8> {
+        self.fixed::<u8, OFFSET>()
+    }
+
+    #[inline(always)]
+    fn fixed_be16<const OFFSET: usize>(&self) -> Option<u16> {
+        self.fixed::<u16, OFFSET>().map(u16::from_be)
     }
 }

@@ -260,3 +260,36 @@ fn a_reader_that_does_not_read_does_not_keep_it_from_ending() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(attached(&lab, &pods), before);
 }
+
+#[test]
+fn two_capabilities_are_enough_to_watch() {
+    for mechanism in ["tcx", "clsact"] {
+        let lab = Lab::new();
+        two_pods(&lab);
+        let output = lab
+            .command("setpriv")
+            .args([
+                "--bounding-set=-all,+bpf,+net_admin",
+                "--inh-caps=-all",
+                NSTRACE,
+            ])
+            .args([
+                "top",
+                "-b",
+                "-c",
+                "1",
+                "-d",
+                "0.1",
+                "--mechanism",
+                mechanism,
+            ])
+            .output()
+            .unwrap();
+        let (shown, errors) = (&output.stdout, String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{errors}");
+        assert!(
+            String::from_utf8_lossy(shown).contains("2 of 2 interfaces attached"),
+            "{errors}"
+        );
+    }
+}

@@ -13,12 +13,28 @@
 use crate::wire::Class;
 
 /// Bytes of a packet, from its link-layer header on.
+///
+/// There are two ways to read, since without `CAP_PERFMON` the verifier lets a program add only
+/// constants to a packet pointer: at a fixed offset, which the kernel side reads directly, and at
+/// any other, for which it calls a helper. Untagged packets need the first way alone.
 pub trait PacketBytes {
     /// The byte at `offset`, or `None` past the end.
     fn u8_at(&self, offset: usize) -> Option<u8>;
 
     /// The big-endian 16-bit word at `offset`, or `None` if it is not whole.
     fn be16_at(&self, offset: usize) -> Option<u16>;
+
+    /// The byte at a fixed offset.
+    #[inline(always)]
+    fn fixed_u8<const OFFSET: usize>(&self) -> Option<u8> {
+        self.u8_at(OFFSET)
+    }
+
+    /// The big-endian 16-bit word at a fixed offset.
+    #[inline(always)]
+    fn fixed_be16<const OFFSET: usize>(&self) -> Option<u16> {
+        self.be16_at(OFFSET)
+    }
 }
 
 const ETHERTYPE_OFFSET: usize = 12;
@@ -59,31 +75,47 @@ mod protocol {
 /// The class of an Ethernet frame.
 #[inline(always)]
 pub fn classify(packet: &impl PacketBytes) -> Class {
-    let mut offset = ETHERNET_LEN;
-    let Some(mut ethertype) = packet.be16_at(ETHERTYPE_OFFSET) else {
+    let Some(ethertype) = packet.fixed_be16::<ETHERTYPE_OFFSET>() else {
         return Class::Other;
     };
-    for _ in 0..MAX_VLAN_TAGS {
-        if ethertype != ethertype::VLAN && ethertype != ethertype::QINQ {
-            break;
-        }
-        let Some(inner) = packet.be16_at(offset + 2) else {
-            return Class::Other;
-        };
-        ethertype = inner;
-        offset += VLAN_TAG_LEN;
-    }
     match ethertype {
-        ethertype::IPV4 => ipv4(packet, offset),
-        ethertype::IPV6 => ipv6(packet, offset),
+        ethertype::IPV4 => ipv4(packet.fixed_u8::<{ ETHERNET_LEN + IPV4_PROTOCOL_OFFSET }>()),
+        ethertype::IPV6 => {
+            let next = packet.fixed_u8::<{ ETHERNET_LEN + IPV6_NEXT_HEADER_OFFSET }>();
+            ipv6(packet, next, ETHERNET_LEN + IPV6_LEN)
+        }
         ethertype::ARP => Class::Arp,
+        ethertype::VLAN | ethertype::QINQ => tagged(packet),
         _ => Class::Other,
     }
 }
 
+/// A frame with tags in its bytes: rare, since the kernel moves the outer one to the metadata.
 #[inline(always)]
-fn ipv4(packet: &impl PacketBytes, offset: usize) -> Class {
-    match packet.u8_at(offset + IPV4_PROTOCOL_OFFSET) {
+fn tagged(packet: &impl PacketBytes) -> Class {
+    let mut offset = ETHERNET_LEN;
+    for _ in 0..MAX_VLAN_TAGS {
+        let Some(ethertype) = packet.be16_at(offset + 2) else {
+            return Class::Other;
+        };
+        offset += VLAN_TAG_LEN;
+        match ethertype {
+            ethertype::IPV4 => return ipv4(packet.u8_at(offset + IPV4_PROTOCOL_OFFSET)),
+            ethertype::IPV6 => {
+                let next = packet.u8_at(offset + IPV6_NEXT_HEADER_OFFSET);
+                return ipv6(packet, next, offset + IPV6_LEN);
+            }
+            ethertype::ARP => return Class::Arp,
+            ethertype::VLAN | ethertype::QINQ => {}
+            _ => return Class::Other,
+        }
+    }
+    Class::Other
+}
+
+#[inline(always)]
+fn ipv4(protocol: Option<u8>) -> Class {
+    match protocol {
         Some(protocol::TCP) => Class::Ipv4Tcp,
         Some(protocol::UDP) => Class::Ipv4Udp,
         Some(protocol::ICMP) => Class::Ipv4Icmp,
@@ -93,11 +125,10 @@ fn ipv4(packet: &impl PacketBytes, offset: usize) -> Class {
 
 /// Walks the extension headers of RFC 8200, section 4, by a constant bound.
 #[inline(always)]
-fn ipv6(packet: &impl PacketBytes, offset: usize) -> Class {
-    let Some(mut next) = packet.u8_at(offset + IPV6_NEXT_HEADER_OFFSET) else {
+fn ipv6(packet: &impl PacketBytes, next: Option<u8>, mut offset: usize) -> Class {
+    let Some(mut next) = next else {
         return Class::Ipv6Other;
     };
-    let mut offset = offset + IPV6_LEN;
     for _ in 0..MAX_EXTENSION_HEADERS {
         // The length byte counts 8-byte units after the first (RFC 8200), or, for the
         // authentication header, 4-byte units less two (RFC 4302); a fragment header is 8 bytes.

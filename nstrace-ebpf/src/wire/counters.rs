@@ -68,7 +68,7 @@ pub struct Tally {
 ///
 /// Written by the programs on that CPU only (tc programs run with bottom halves disabled, so two
 /// of one CPU never overlap), hence without atomics. User space reads it through a memory map and
-/// writes it only while no program uses the slot. Six cache lines, so that two CPUs share none.
+/// writes it only while no program uses the slot. Seven cache lines, so that two CPUs share none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C, align(64))]
 pub struct CpuCounters {
@@ -78,12 +78,14 @@ pub struct CpuCounters {
     pub window: [Tally; DIRECTIONS],
     /// When the open window ends, in jiffies since some point of boot; 0 before the first packet.
     pub window_end: u64,
-    /// Fills the last cache line.
-    pub reserved: [u64; 3],
+    /// Fills the last cache line, and lets any index of four bits into [`Self::classes`] stay
+    /// within the element, as the verifier of an unprivileged load wants it.
+    pub reserved: [u64; 11],
 }
 
 const _: () = assert!(size_of::<Tally>() == 16);
-const _: () = assert!(size_of::<CpuCounters>() == 384);
+const _: () = assert!(size_of::<CpuCounters>() == 448);
 const _: () = assert!(size_of::<CpuCounters>().is_multiple_of(align_of::<CpuCounters>()));
+const _: () = assert!((CLASSES + 16) * size_of::<Tally>() <= size_of::<CpuCounters>());
 const _: () = assert!(Direction::Rx as usize + 1 == Direction::Tx as usize);
 const _: () = assert!(Class::ALL[CLASSES - 1] as usize == CLASSES - 1);

@@ -247,14 +247,8 @@ fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<OwnedFd, KernelEr
                 verifier_log,
             } => {
                 let log = verifier_log.to_string();
-                tracing::error!(program = name, "verifier: {log}");
-                let last = log
-                    .lines()
-                    .rfind(|line| !line.trim().is_empty() && !line.starts_with("processed"));
-                format!(
-                    "{io_error}{}",
-                    last.map_or_else(String::new, |line| format!(" ({line})"))
-                )
+                tracing::debug!(program = name, "verifier: {log}");
+                format!("{io_error}{}", reason_of(&log))
             }
             error => error.to_string(),
         },
@@ -262,6 +256,16 @@ fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<OwnedFd, KernelEr
     program.load().map_err(refused)?;
     let fd = program.fd().map_err(refused)?;
     fd.as_fd().try_clone_to_owned().map_err(KernelError::Map)
+}
+
+/// What the verifier objects to: the last line of its log before the statistics.
+fn reason_of(log: &str) -> String {
+    const STATISTICS: [&str; 3] = ["processed ", "stack depth ", "verification time "];
+    let is_said = |line: &&str| {
+        !line.trim().is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start))
+    };
+    let last = log.lines().rfind(is_said);
+    last.map_or_else(String::new, |line| format!(" (verifier: {line})"))
 }
 
 /// Prints what the programs log, on a thread that lives as long as the process.

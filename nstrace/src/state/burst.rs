@@ -118,7 +118,7 @@ mod tests {
             classes: Default::default(),
             window: tallies(rx, tx),
             window_end,
-            reserved: [0; 3],
+            reserved: [0; 11],
         }
     }
 

@@ -133,8 +133,8 @@ impl Look {
         // A security module may refuse single processes even to root: that is its business.
         if processes.refused > 0 && !caps::has(Capability::SysPtrace) {
             self.facts.warnings.push(format!(
-                "not allowed to look at {} processes: a namespace held by them alone is missing \
-                 (needs CAP_SYS_PTRACE; try sudo)",
+                "processes that may not be looked at: {}; a namespace that they alone hold is \
+                 missing (needs CAP_SYS_PTRACE; try sudo)",
                 processes.refused
             ));
         }
@@ -282,7 +282,12 @@ impl Look {
         let nsid = socket.nsid_of(netns.fd()).ok().flatten();
         let links = look_inside(socket, netns, nsid).unwrap_or_else(|error| {
             let why = crate::error_chain(&error);
-            let warning = format!("interfaces of netns:{} are not known: {why}", inode.0);
+            let help = if caps::has(Capability::NetAdmin) {
+                ""
+            } else {
+                " (try sudo)"
+            };
+            let warning = format!("interfaces of netns:{} are not known: {why}{help}", inode.0);
             self.facts.warnings.push(warning);
             Vec::new()
         });

@@ -266,6 +266,8 @@ fn row(netns: &Netns, iface: Option<&Iface>, wide: bool) -> Vec<String> {
     let watch = match iface.map(|iface| &iface.watch) {
         Some(Watch::HostVeth) => "host-veth".to_owned(),
         Some(Watch::No(why)) => format!("none: {}", escape(why)),
+        // Every namespace has a loopback: it could not be looked into, which a warning explains.
+        None if netns.interfaces.is_empty() => "unknown".to_owned(),
         None => "none: no interface but lo".to_owned(),
     };
     if !wide {

@@ -154,7 +154,12 @@ pub async fn run<W: Write + Send + 'static>(
         Frontend::Screen(screen) => Output::Screen(screen),
     };
     let mut engine = Engine::start(config, &topology)?;
-    match engine.watch(topology, &mut output).await {
+    let result = engine.watch(topology, &mut output).await;
+    // The terminal first: detaching takes a grace period per program, and must not look like a
+    // screen that hangs.
+    drop(output);
+    drop(engine);
+    match result {
         Err(EngineError::Sink(error)) if error.is_closed_pipe() => Ok(()),
         result => result,
     }

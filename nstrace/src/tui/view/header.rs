@@ -23,7 +23,7 @@ fn watch_line(model: &Model, theme: Theme) -> Line<'static> {
     let mechanism = header.mechanism.map_or_else(String::new, |mechanism| {
         format!(" ({})", mechanism.as_str())
     });
-    let mut spans = vec![
+    let spans = vec![
         Span::styled("nstrace", theme.title()),
         Span::raw(format!("  {}", escape(&model.host))),
         Span::raw(format!("  up {}", units::clock(header.elapsed.as_secs()))),
@@ -33,12 +33,6 @@ fn watch_line(model: &Model, theme: Theme) -> Line<'static> {
             header.attached, header.watched
         )),
     ];
-    if header.failed > 0 {
-        spans.push(Span::styled(
-            format!("  {} failed", header.failed),
-            theme.alarm(),
-        ));
-    }
     Line::from(spans)
 }
 
@@ -50,6 +44,10 @@ fn display_line(model: &Model, theme: Theme) -> Line<'static> {
     } else {
         Span::raw(lost)
     }];
+    if header.failed > 0 {
+        let failed = format!("  failed {}", header.failed);
+        spans.push(Span::styled(failed, theme.alarm()));
+    }
     if header.uncounted > 0 {
         spans.push(Span::styled(
             format!("  uncounted {}", header.uncounted),

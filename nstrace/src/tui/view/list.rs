@@ -75,7 +75,7 @@ fn columns(model: &Model, width: u16) -> Vec<Column> {
     } else {
         ("RXpkts", "TXpkts")
     };
-    let minute = if width >= 140 { 30 } else { 12 };
+    let minute = if width >= 140 { 20 } else { 12 };
     let mut all = vec![
         Column {
             title: "NAME",
@@ -86,9 +86,9 @@ fn columns(model: &Model, width: u16) -> Vec<Column> {
         },
         column("KIND", 9, 100, Left, What::Kind),
         column("IFACE", 7, 50, Left, What::Interface),
-        column("ADDRESS", 18, 160, Left, What::Address),
+        column("ADDRESS", 18, 170, Left, What::Address),
         column("PEER", 15, 112, Left, What::Peer),
-        column("MASTER", 15, 180, Left, What::Master),
+        column("MASTER", 15, 190, Left, What::Master),
         column(rx, 7, 0, Right, What::Amount(Direction::Rx)),
         column(tx, 7, 0, Right, What::Amount(Direction::Tx)),
         column(rx_packets, 6, 62, Right, What::Packets(Direction::Rx)),
@@ -257,14 +257,14 @@ fn cell(
     Cell::from(Text::from(text).alignment(column.alignment)).style(style)
 }
 
-/// The name, with a word about a row that does not count.
+/// The name, behind a word about a row that does not count: a long name is cut at its end.
 fn name(row: &RowSnapshot) -> String {
     let name = escape(row.name());
     match &row.state {
         RowState::Attached(..) => name,
-        RowState::Pending => format!("{name} (attaching)"),
-        RowState::Failed(_) => format!("{name} (failed)"),
-        RowState::Gone { .. } => format!("{name} (gone)"),
+        RowState::Pending => format!("attaching: {name}"),
+        RowState::Failed(_) => format!("failed: {name}"),
+        RowState::Gone { .. } => format!("gone: {name}"),
     }
 }
 

@@ -55,7 +55,7 @@ impl History {
         self.bytes.get_mut(at)
     }
 
-    /// Bits per second, oldest first, up to the last whole second.
+    /// Bits in each second, oldest first. The last one is not over yet.
     pub(super) fn bits_per_second(&self) -> Vec<u64> {
         #[expect(
             clippy::cast_possible_truncation,

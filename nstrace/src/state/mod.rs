@@ -109,9 +109,17 @@ impl State {
     pub fn follow(&mut self, topology: &Topology, now: Duration) {
         self.netnses = topology.netnses.len();
         self.warnings.clone_from(&topology.warnings);
+        let meant: Vec<&Netns> = self
+            .targets
+            .iter()
+            .flat_map(|target| target.all(topology))
+            .collect();
         let mut seen: BTreeMap<Ifindex, (&Arc<Netns>, &Iface, &Peer)> = BTreeMap::new();
         for (netns, iface, peer) in topology.watchable() {
-            if self.targets.is_empty() || self.targets.iter().any(|target| target.matches(netns)) {
+            let is_meant = meant
+                .iter()
+                .any(|meant| std::ptr::eq(*meant, Arc::as_ptr(netns)));
+            if self.targets.is_empty() || is_meant {
                 seen.insert(peer.ifindex, (netns, iface, peer));
             }
         }

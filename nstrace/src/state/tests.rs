@@ -599,3 +599,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_name_counts_before_the_start_of_an_id_while_following_too() {
+    let mut state = State::new(vec![Target::Name("beef".to_owned())], WINDOW);
+    let container = Container {
+        runtime: "docker".to_owned(),
+        id: "beef0123456789".to_owned(),
+        name: "web".to_owned(),
+        image: "busybox".to_owned(),
+        pid: None,
+        inode: None,
+    };
+    let mut web = netns("web", 8, 14);
+    web.container = Some(container);
+    let topology = topology(vec![netns("beef", 7, 13), web]);
+    state.follow(&topology, Duration::ZERO);
+    assert_eq!(state.wanted().len(), 1);
+}

@@ -86,16 +86,17 @@ impl Discoverer {
         let links = self.socket.links(None)?;
         let own = Netns::open_own()?;
         let host = own.identity();
-        let nsid = self.socket.nsid_of(own.fd())?;
-        drop(own);
 
         let mut look = Look::default();
         let processes = proc::processes().map_err(DiscoverError::Proc)?;
         look.say_refused(&processes, host);
-        look.add_host(host, nsid, links);
+        look.add_host(host, links);
         look.add_files(&mut self.socket);
         look.add_processes(&mut self.socket, &processes);
         look.add_known_by_nsid_only(&mut self.socket);
+        // The host gets an id in itself when it is the answer to where a device's parent is.
+        look.facts.netnses[0].nsid = self.socket.nsid_of(own.fd())?;
+        drop(own);
         for root in &self.docker_roots {
             let containers = runtime::docker_containers(root, &mut look.facts.warnings);
             look.facts.containers.extend(containers);
@@ -112,10 +113,10 @@ struct Look {
 }
 
 impl Look {
-    fn add_host(&mut self, identity: Identity, nsid: Option<Nsid>, links: Vec<Link>) {
+    fn add_host(&mut self, identity: Identity, links: Vec<Link>) {
         self.push(NetnsFacts {
             identity,
-            nsid,
+            nsid: None,
             paths: Vec::new(),
             processes: Vec::new(),
             links,
@@ -311,11 +312,21 @@ fn look_inside(
     if nsid.is_some() {
         return Ok(socket.links(nsid)?);
     }
-    let mut links = netns.run_inside(|| RouteSocket::open()?.links(None))??;
-    // Ids in there are relative to that namespace, and would be taken for the host's; that there
-    // is one still tells a peer elsewhere from a peer in the same namespace.
+    let host = Netns::open_own()?;
+    let (mut links, host) = netns.run_inside(|| {
+        let mut socket = RouteSocket::open()?;
+        let links = socket.links(None)?;
+        Ok::<_, NetlinkError>((links, socket.nsid_of(host.fd())?))
+    })??;
+    // Ids in there are relative to that namespace, and must not be taken for the host's.
     for link in &mut links {
-        link.link_nsid = link.link_nsid.map(|_| Nsid(-1));
+        link.link_nsid = link.link_nsid.map(|nsid| {
+            if Some(nsid) == host {
+                Nsid::HOST
+            } else {
+                Nsid::ELSEWHERE
+            }
+        });
     }
     Ok(links)
 }

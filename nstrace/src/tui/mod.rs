@@ -89,7 +89,7 @@ impl Screen {
             ..
         } = self;
         terminal.draw(|frame| view::draw(frame, model, theme, view))?;
-        model.set_page(view.page());
+        model.set_page(view.page(), view.scroll());
         Ok(())
     }
 }

@@ -180,7 +180,10 @@ pub fn write(
                     format: "YAML",
                     source: source.into(),
                 })?;
-            out.write_all(text.as_bytes())?;
+            // YAML quotes what would be syntax, but leaves what reorders or hides: that is shown
+            // escaped. Its own line breaks are.
+            let lines: Vec<String> = text.lines().map(escape).collect();
+            writeln!(out, "{}", lines.join("\n"))?;
             out.flush()?;
         }
         Format::Csv => write_csv(out, headers, &rows(netnses, true))?,

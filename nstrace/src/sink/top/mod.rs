@@ -269,11 +269,7 @@ impl<W: Write> Printer<W> {
                     " ({})",
                     mechanism.as_str()
                 )),
-            if header.lost_samples > 0 {
-                format!("  lost samples {}", header.lost_samples)
-            } else {
-                String::new()
-            },
+            alarms(header),
         )?;
         let cells: Vec<Vec<String>> = rows.iter().map(|row| self.cells(row)).collect();
         table::write(&mut text, &COLUMNS, &cells, true)?;
@@ -347,6 +343,26 @@ impl<W: Write> Printer<W> {
         self.out.flush()?;
         Ok(())
     }
+}
+
+/// What should be 0, where it is not.
+fn alarms(header: &Header) -> String {
+    [
+        ("failed", header.failed as u64),
+        ("lost samples", header.lost_samples),
+        ("uncounted packets", header.uncounted),
+    ]
+    .into_iter()
+    .filter(|(_, count)| *count > 0)
+    .flat_map(|(what, count)| {
+        [
+            "  ".to_owned(),
+            what.to_owned(),
+            " ".to_owned(),
+            count.to_string(),
+        ]
+    })
+    .collect()
 }
 
 const COLUMNS: [(&str, Align); 10] = [

@@ -374,7 +374,7 @@ fn csv_has_its_header_once_and_the_time_in_every_record() {
 fn a_table_follows_a_line_about_the_whole() {
     let mut printer = printer(Format::Table, SortKey::Rate, None);
     print(&mut printer, vec![idle("db", 15), web()]);
-    let head = "2026-01-02T03:04:05Z  up 0:00:03  2 of 4 interfaces attached (tcx)  lost samples 7";
+    let head = "2026-01-02T03:04:05Z  up 0:00:03  2 of 4 interfaces attached (tcx)  failed 1  lost samples 7  uncounted packets 1";
     let columns = "NAME  IFACE  PEER      RX/s  TX/s  RX pkt/s  TX pkt/s  PEAK/s      RX   TX";
     let rows = [
         "web   eth0   veth14  18.0kb  168b         2         1  1.20Mb  4.50kB  42B",

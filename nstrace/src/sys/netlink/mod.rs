@@ -268,7 +268,9 @@ fn next_message<'a>(rest: &mut &'a [u8]) -> Option<NetlinkBuffer<&'a [u8]>> {
 /// Decodes one message; `None` for one that does not decode, which is passed over: a newer kernel
 /// may say things that an older decoder does not know.
 fn decode(bytes: &[u8]) -> io::Result<Option<Answer>> {
-    let message = match NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) {
+    let deserialize = NetlinkMessage::<RouteNetlinkMessage>::deserialize;
+    let decoded = deserialize(bytes).or_else(|_error| deserialize(&with_valid_names(bytes)));
+    let message = match decoded {
         Ok(message) => message,
         Err(error) => {
             tracing::debug!(%error, "netlink message passed over");
@@ -283,6 +285,46 @@ fn decode(bytes: &[u8]) -> io::Result<Option<Answer>> {
         NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
         NetlinkPayload::Done(_) | NetlinkPayload::Error(_) => Ok(Some(Answer::End)),
         _ => Ok(None),
+    }
+}
+
+/// The message with every byte of a name that is not UTF-8 replaced by `?`.
+///
+/// The decoder refuses a link message whole for such a name, and a container may choose its own:
+/// it could hide by it.
+fn with_valid_names(bytes: &[u8]) -> Vec<u8> {
+    // struct nlmsghdr, struct ifinfomsg; then attributes: length, type, value, at multiples of 4.
+    const ATTRIBUTES: usize = 16 + 16;
+    const IFLA_IFNAME: u16 = 3;
+    const IFLA_IFALIAS: u16 = 20;
+    const IFLA_PROP_LIST: u16 = 52;
+    /// Of no meaning to anybody, so that the decoder leaves the value alone.
+    const UNKNOWN: u16 = 0x3fff;
+
+    let mut bytes = bytes.to_vec();
+    let mut at = ATTRIBUTES;
+    while let Some(&[l0, l1, t0, t1]) = bytes.get(at..at + 4) {
+        let length = usize::from(u16::from_ne_bytes([l0, l1]));
+        if length < 4 || at + length > bytes.len() {
+            break;
+        }
+        match u16::from_ne_bytes([t0, t1]) & UNKNOWN {
+            IFLA_IFNAME | IFLA_IFALIAS => replace_invalid(&mut bytes[at + 4..at + length]),
+            // Alternative names, which are not shown.
+            IFLA_PROP_LIST => bytes[at + 2..at + 4].copy_from_slice(&UNKNOWN.to_ne_bytes()),
+            _ => {}
+        }
+        at += length.next_multiple_of(4);
+    }
+    bytes
+}
+
+/// Replaces, byte by byte, what is not UTF-8.
+fn replace_invalid(name: &mut [u8]) {
+    let mut at = 0;
+    while let Err(error) = std::str::from_utf8(&name[at..]) {
+        at += error.valid_up_to();
+        name[at] = b'?';
     }
 }
 

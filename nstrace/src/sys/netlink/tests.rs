@@ -472,3 +472,14 @@ fn recorded_interfaces_without_a_host_end_say_why() {
         ]
     );
 }
+
+#[test]
+fn a_name_that_is_not_utf8_hides_no_link() {
+    let found = cut(ODD_NAMES)
+        .into_iter()
+        .filter(|one| matches!(decode(one), Ok(Some(Answer::Message(_)))));
+    assert_eq!(found.count(), 3);
+    let mut name = *b"eth\xff\xfe0\xc3\0";
+    replace_invalid(&mut name);
+    assert_eq!(&name, b"eth??0?\0");
+}

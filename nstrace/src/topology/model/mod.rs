@@ -19,6 +19,13 @@ pub struct NetnsInode(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Nsid(pub i32);
 
+impl Nsid {
+    /// Where a device's other end is, seen from a namespace that had to be entered: on the host.
+    pub const HOST: Self = Self(-2);
+    /// The same: in some other namespace.
+    pub const ELSEWHERE: Self = Self(-1);
+}
+
 /// Index of a network device, unique only within its namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ifindex(pub u32);
@@ -411,7 +418,7 @@ impl<'a> Linker<'a> {
             (kind @ ("macvlan" | "macvtap" | "ipvlan" | "ipvtap"), _) => {
                 let parent = link.link.and_then(|parent| self.link(0, parent));
                 match parent {
-                    Some(parent) if link.link_nsid.is_some() => {
+                    Some(parent) if self.is_on_host(link) => {
                         format!("{kind} on the host's {}: it has no host end", parent.name)
                     }
                     _ => format!("{kind}: it has no host end"),
@@ -420,6 +427,13 @@ impl<'a> Linker<'a> {
             ("device", _) => "a device moved into the namespace: it has no host end".to_owned(),
             (kind, _) => format!("{kind}: it has no host end"),
         }
+    }
+
+    /// Whether the device that `link` names is on the host.
+    fn is_on_host(&self, link: &Link) -> bool {
+        let host = self.facts.netnses.first().and_then(|host| host.nsid);
+        link.link_nsid
+            .is_some_and(|nsid| nsid == Nsid::HOST || Some(nsid) == host)
     }
 
     fn why_not_veth(&self, netns: usize, link: &Link, nsid: Nsid) -> String {

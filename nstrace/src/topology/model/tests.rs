@@ -484,3 +484,14 @@ fn what_the_facts_say_is_carried_over() {
 fn no_facts_give_no_graph() {
     assert_eq!(Topology::new(&Facts::default()), Topology::default());
 }
+
+#[test]
+fn a_parent_in_a_third_namespace_is_not_called_the_hosts() {
+    let child = named(
+        "a",
+        netns(107, Some(7), vec![linked(2, "mv0", "macvlan", 4, 8)]),
+    );
+    let parent = named("b", netns(108, Some(8), vec![link(4, "eth4", "device")]));
+    let facts = facts(vec![link(4, "ens3", "device")], vec![child, parent]);
+    check_why(&facts, "a", "mv0", "macvlan: it has no host end");
+}

@@ -81,12 +81,8 @@ pub enum ResolveError {
 const MIN_ID_PREFIX: usize = 4;
 
 impl Target {
-    /// Whether `netns` is meant. A name counts before the start of an id, which [`resolve`] sees
-    /// to.
-    ///
-    /// [`resolve`]: Self::resolve
-    #[must_use]
-    pub fn matches(&self, netns: &Netns) -> bool {
+    /// Whether `netns` is meant, if a name has no precedence over the start of an id.
+    fn matches(&self, netns: &Netns) -> bool {
         match self {
             Self::Name(name) => netns.name == *name || self.is_id_prefix(netns),
             Self::Netns(file) => is_file(netns, file),
@@ -116,6 +112,19 @@ impl Target {
     ///
     /// If none is, or more than one.
     pub fn resolve<'a>(&self, topology: &'a Topology) -> Result<&'a Netns, ResolveError> {
+        match self.all(topology)[..] {
+            [netns] => Ok(netns),
+            [] => Err(ResolveError::NoMatch(self.clone())),
+            ref found => Err(ResolveError::Ambiguous {
+                target: self.clone(),
+                candidates: found.iter().map(|netns| unambiguous(netns)).collect(),
+            }),
+        }
+    }
+
+    /// Every namespace that is meant: by name, and only if there is none, by the start of an id.
+    #[must_use]
+    pub fn all<'a>(&self, topology: &'a Topology) -> Vec<&'a Netns> {
         let matching = |test: &dyn Fn(&Netns) -> bool| -> Vec<&'a Netns> {
             topology
                 .netnses
@@ -131,14 +140,7 @@ impl Target {
         if found.is_empty() {
             found = matching(&|netns| self.is_id_prefix(netns));
         }
-        match found[..] {
-            [netns] => Ok(netns),
-            [] => Err(ResolveError::NoMatch(self.clone())),
-            _ => Err(ResolveError::Ambiguous {
-                target: self.clone(),
-                candidates: found.into_iter().map(unambiguous).collect(),
-            }),
-        }
+        found
     }
 }
 

@@ -135,9 +135,10 @@ impl Model {
         }
     }
 
-    /// How many rows a page has, as the view found.
-    pub fn set_page(&mut self, rows: usize) {
+    /// How many rows a page has, and how far this one can be scrolled, as the view found.
+    pub fn set_page(&mut self, rows: usize, scroll: u16) {
         self.page_rows = rows.max(1);
+        self.scroll = self.scroll.min(scroll);
     }
 
     /// Takes in what happened.
@@ -228,6 +229,7 @@ impl Model {
         match action {
             Action::Quit => return Some(Effect::Quit),
             Action::Help => {
+                self.scroll = 0;
                 self.page = if self.page == Page::Help {
                     Page::List
                 } else {
@@ -317,10 +319,9 @@ impl Model {
 
     fn enter(&mut self) {
         if self.page == Page::List {
-            let chosen = self
-                .selected
-                .or_else(|| self.visible().first().map(|row| row.key));
-            if let Some(key) = chosen.filter(|key| self.details_of(*key).is_some()) {
+            let rows = self.visible();
+            let at = self.selected_at(&rows).unwrap_or(0);
+            if let Some(key) = rows.get(at).map(|row| row.key) {
                 self.selected = Some(key);
                 self.scroll = 0;
                 self.page = Page::Details(key);

@@ -160,7 +160,7 @@ fn every_key_of_the_keymap_does_something() {
             // From here each action has somewhere to go.
             model.selected = Some(key_of(3));
             model.filter = "e".to_owned();
-            model.set_page(2);
+            model.set_page(2, 0);
             let before = format!("{model:?}");
             let effect = press(&mut model, *key);
             let changed = before != format!("{model:?}");
@@ -325,7 +325,7 @@ fn a_paused_screen_is_still_sorted_and_filtered() {
 #[track_caller]
 fn check_moves(codes: &[KeyCode], expected: &str) {
     let mut model = five();
-    model.set_page(2);
+    model.set_page(2, 0);
     for code in codes {
         assert_eq!(press(&mut model, *code), None);
     }
@@ -357,7 +357,7 @@ fn the_choice_moves_and_stops_at_the_ends() {
 #[test]
 fn a_page_has_a_row_at_least() {
     let mut model = five();
-    model.set_page(0);
+    model.set_page(0, 0);
     press(&mut model, KeyCode::Home);
     press(&mut model, KeyCode::PageDown);
     assert_eq!(selected(&model), Some("b"));
@@ -553,7 +553,7 @@ fn details_of_a_paused_screen_leave_when_it_goes_on() {
 #[test]
 fn on_a_page_without_rows_the_moves_scroll() {
     let mut model = five();
-    model.set_page(4);
+    model.set_page(4, 0);
     press(&mut model, KeyCode::Enter);
     press(&mut model, KeyCode::Down);
     press(&mut model, KeyCode::PageDown);
@@ -577,4 +577,14 @@ fn details_start_at_their_top() {
     press(&mut model, KeyCode::Esc);
     press(&mut model, KeyCode::Enter);
     assert_eq!(model.scroll, 0);
+}
+
+#[test]
+fn scrolling_past_the_end_is_forgotten_once_the_view_says_where_it_is() {
+    let mut model = Model::new(options());
+    press(&mut model, KeyCode::Char('?'));
+    press(&mut model, KeyCode::End);
+    model.set_page(10, 3);
+    press(&mut model, KeyCode::Up);
+    assert_eq!(model.scroll, 2);
 }

@@ -5,9 +5,9 @@ use ratatui::{
     Frame,
     layout::Rect,
     text::{Line, Span},
-    widgets::Paragraph,
 };
 
+use super::{ViewState, draw_text};
 use crate::{
     sink::top::class_name,
     state::{IfaceKey, RowState, snapshot::RowSnapshot},
@@ -17,7 +17,14 @@ use crate::{
     untrusted::escape,
 };
 
-pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme, key: IfaceKey) {
+pub(super) fn draw(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    model: &Model,
+    theme: Theme,
+    key: IfaceKey,
+    state: &mut ViewState,
+) {
     let Some(row) = model.details_of(key) else {
         return;
     };
@@ -28,11 +35,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
     }
     lines.push(Line::default());
     lines.extend(traffic(row, model, theme));
-    let overflow = lines.len().saturating_sub(usize::from(area.height));
-    let scroll = model
-        .scroll
-        .min(u16::try_from(overflow).unwrap_or(u16::MAX));
-    frame.render_widget(Paragraph::new(lines).scroll((scroll, 0)), area);
+    draw_text(frame, area, lines, model.scroll, state);
 }
 
 fn identity(netns: &Netns, theme: Theme) -> Vec<Line<'static>> {

@@ -4,9 +4,9 @@ use ratatui::{
     Frame,
     layout::Rect,
     text::{Line, Span},
-    widgets::{Paragraph, Wrap},
 };
 
+use super::{ViewState, draw_text};
 use crate::{
     tui::{keymap::BINDINGS, model::Model, theme::Theme},
     untrusted::escape,
@@ -16,37 +16,38 @@ const MEANING: [&str; 6] = [
     "RX is into the namespace, TX out of it. Packets are skbs and bytes their length, as `ip -s \
      link` counts them at the host's end: one skb of a TCP stream can be many packets on a wire.",
     "PEAK is the busiest 10 ms of the last interval, of the faster direction.",
-    "SHARE is a row's part of all traffic shown here; what goes from one namespace to another \
+    "SHARE is a row's part of all that is watched, filtered or not; what goes from one namespace to another \
      counts for both.",
     "LAST MINUTE is scaled to each row's own maximum.",
     "lost: samples (for PEAK) that did not fit in the ring. Totals and rates miss nothing by it.",
     "Rows of interfaces that are gone stay for five seconds, with their final totals.",
 ];
 
-pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
-    let mut lines: Vec<Line<'static>> = BINDINGS
-        .iter()
-        .map(|binding| {
-            Line::from(vec![
-                Span::styled(format!("  {:<8}", binding.label), theme.key()),
-                Span::raw(binding.help),
-            ])
-        })
-        .collect();
-    lines.push(Line::default());
-    lines.extend(MEANING.map(Line::raw));
+pub(super) fn draw(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    model: &Model,
+    theme: Theme,
+    state: &mut ViewState,
+) {
+    let mut lines = Vec::new();
     let warnings = &model.snapshot.header.warnings;
     if !warnings.is_empty() {
-        lines.push(Line::default());
         lines.push(Line::styled("Warnings", theme.title()));
-        lines.extend(warnings.iter().map(|warning| Line::raw(escape(warning))));
+        lines.extend(
+            warnings
+                .iter()
+                .map(|warning| Line::raw(format!("  {}", escape(warning)))),
+        );
+        lines.push(Line::default());
     }
-    let last = u16::try_from(lines.len()).unwrap_or(u16::MAX);
-    let scroll = model.scroll.min(last.saturating_sub(1));
-    frame.render_widget(
-        Paragraph::new(lines)
-            .wrap(Wrap { trim: false })
-            .scroll((scroll, 0)),
-        area,
-    );
+    lines.extend(BINDINGS.iter().map(|binding| {
+        Line::from(vec![
+            Span::styled(format!("  {:<8}", binding.label), theme.key()),
+            Span::raw(binding.help),
+        ])
+    }));
+    lines.push(Line::default());
+    lines.extend(MEANING.map(Line::raw));
+    draw_text(frame, area, lines, model.scroll, state);
 }

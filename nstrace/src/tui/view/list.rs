@@ -75,6 +75,8 @@ fn columns(model: &Model, width: u16) -> Vec<Column> {
     } else {
         ("RXpkts", "TXpkts")
     };
+    // Kernel names have 15 characters at most.
+    let iface = if width >= 120 { 15 } else { 7 };
     let minute = if width >= 140 { 20 } else { 12 };
     let mut all = vec![
         Column {
@@ -85,14 +87,14 @@ fn columns(model: &Model, width: u16) -> Vec<Column> {
             what: What::Name,
         },
         column("KIND", 9, 100, Left, What::Kind),
-        column("IFACE", 7, 50, Left, What::Interface),
+        column("IFACE", iface, 50, Left, What::Interface),
         column("ADDRESS", 18, 170, Left, What::Address),
         column("PEER", 15, 112, Left, What::Peer),
         column("MASTER", 15, 190, Left, What::Master),
         column(rx, 7, 0, Right, What::Amount(Direction::Rx)),
         column(tx, 7, 0, Right, What::Amount(Direction::Tx)),
-        column(rx_packets, 6, 62, Right, What::Packets(Direction::Rx)),
-        column(tx_packets, 6, 62, Right, What::Packets(Direction::Tx)),
+        column(rx_packets, 7, 62, Right, What::Packets(Direction::Rx)),
+        column(tx_packets, 7, 62, Right, What::Packets(Direction::Tx)),
     ];
     if rates {
         all.push(column("PEAK/s", 7, 128, Right, What::Peak));
@@ -106,7 +108,15 @@ fn columns(model: &Model, width: u16) -> Vec<Column> {
 }
 
 /// Which column an order is shown at.
-fn is_sorted_by(sort: SortKey, what: What) -> bool {
+fn is_sorted_by(sort: SortKey, what: What, columns: Columns) -> bool {
+    // Totals are sorted by what is not shown, unless by their sum; the header says so.
+    if columns == Columns::Totals {
+        return match sort {
+            SortKey::Total => what == What::Share,
+            SortKey::Name => what == What::Name,
+            _ => false,
+        };
+    }
     match sort {
         SortKey::Rate => what == What::Share,
         SortKey::Rx => what == What::Amount(Direction::Rx),
@@ -142,7 +152,7 @@ pub(super) fn draw(
         .map(|row| amount(row, model))
         .sum();
     let titles = columns.iter().map(|column| {
-        let mark = if !is_sorted_by(model.sort, column.what) {
+        let mark = if !is_sorted_by(model.sort, column.what, model.columns) {
             ""
         } else if model.is_reversed != (model.sort == SortKey::Name) {
             "▲"

@@ -21,8 +21,9 @@ mod meter;
 
 use ratatui::{
     Frame,
-    layout::{Constraint, Layout},
-    widgets::TableState,
+    layout::{Constraint, Layout, Rect},
+    text::Line,
+    widgets::{Paragraph, TableState, Wrap},
 };
 
 use super::{
@@ -35,6 +36,7 @@ use super::{
 pub struct ViewState {
     table: TableState,
     page: usize,
+    scroll: u16,
 }
 
 impl ViewState {
@@ -43,10 +45,23 @@ impl ViewState {
     pub const fn page(&self) -> usize {
         self.page
     }
+
+    /// How far the page can be scrolled.
+    #[must_use]
+    pub const fn scroll(&self) -> u16 {
+        self.scroll
+    }
 }
+
+/// Smaller screens show nothing: ratatui 0.30 panics on a wide character in two columns.
+const MIN_WIDTH: u16 = 8;
 
 /// Draws the whole screen.
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: &Theme, state: &mut ViewState) {
+    state.scroll = 0;
+    if frame.area().width < MIN_WIDTH {
+        return;
+    }
     let areas = [
         Constraint::Length(2),
         Constraint::Min(1),
@@ -56,10 +71,35 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: &Theme, state: &mut Vie
     header::draw(frame, header, model, *theme);
     match model.page {
         Page::List => list::draw(frame, middle, model, *theme, state),
-        Page::Details(key) => details::draw(frame, middle, model, *theme, key),
-        Page::Help => help::draw(frame, middle, model, *theme),
+        Page::Details(key) => details::draw(frame, middle, model, *theme, key, state),
+        Page::Help => help::draw(frame, middle, model, *theme, state),
     }
     footer::draw(frame, footer, model, *theme);
+}
+
+/// Draws lines that may be longer than the area is wide, scrolled by `wanted` or as far as there
+/// is something to see.
+fn draw_text(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    lines: Vec<Line<'static>>,
+    wanted: u16,
+    state: &mut ViewState,
+) {
+    let width = usize::from(area.width).max(1);
+    // Wrapping at words can take a row more than the cells would.
+    let rows = |line: &Line<'_>| match line.width() {
+        0 => 1,
+        cells if cells <= width => 1,
+        cells => cells.div_ceil(width) + 1,
+    };
+    let height: usize = lines.iter().map(rows).sum();
+    let overflow = height.saturating_sub(usize::from(area.height));
+    state.scroll = u16::try_from(overflow).unwrap_or(u16::MAX);
+    let text = Paragraph::new(lines)
+        .wrap(Wrap { trim: false })
+        .scroll((wanted.min(state.scroll), 0));
+    frame.render_widget(text, area);
 }
 
 #[cfg(test)]

@@ -224,3 +224,43 @@ fn a_storm_of_short_lived_namespaces_leaves_nothing_behind() {
         (count() == before).then_some(())
     });
 }
+
+/// The same without a pause: looks at the host and attachments race with the replacement. Rounds
+/// send packets of one kind or of the other, so a row that holds both was credited wrongly.
+#[test]
+fn a_replaced_interface_never_counts_for_the_one_before() {
+    let lab = Lab::new();
+    let other = lab.pod("other");
+    let mut top = Top::start(&lab, &["-d", "0.1"]);
+    top.until_attached(&["other"]);
+    let pod = crate::support::lab::Pod {
+        name: "x".to_owned(),
+        ..other.clone()
+    };
+    for round in 0..40 {
+        lab.shell(
+            "ip netns add x; ip link add v-x index 5000 type veth peer name eth0 netns x; \
+             ip link set v-x addrgenmode none; ip -n x link set eth0 addrgenmode none; \
+             ip link set v-x up; ip -n x link set eth0 up",
+        );
+        let frame = if round % 2 == 0 {
+            send::arp(&pod, 60)
+        } else {
+            send::ethernet(&pod, &other, &[0x88, 0xb5], 60)
+        };
+        // Now before, now during, now after the attachment.
+        for _ in 0..round % 4 * 100 {
+            send::frames(&lab, &pod, &frame, 10);
+        }
+        lab.shell("ip link del v-x; ip netns del x");
+    }
+    let (_, lines) = top.end("INT");
+    let of_x = || lines.iter().flat_map(rows).filter(|row| row["name"] == "x");
+    let counts = |row| ["arp", "other"].map(|name| class(row, name, "tx").0);
+    assert!(of_x().any(|row| counts(row)[0] > 0), "some were counted");
+    assert!(of_x().any(|row| counts(row)[1] > 0), "some were counted");
+    for row in of_x() {
+        let [arp, other] = counts(row);
+        assert!(arp == 0 || other == 0, "{row:#}");
+    }
+}

@@ -35,7 +35,7 @@ use crate::{
         attach::Attacher,
         object::Lost,
         ring::Drainer,
-        worker::{Outcome, Worker},
+        worker::{Outcome, Wish, Worker},
     },
     sink::{SinkError, top::Printer},
     state::{Mechanism, Snapshot, State},
@@ -379,7 +379,12 @@ impl Engine {
 
     fn follow(&mut self, topology: &Topology) {
         self.state.follow(topology, self.now());
-        self.worker.want(self.state.wanted());
+        let wish = |key| Wish {
+            key,
+            mac: self.state.host_mac(key).map(ToOwned::to_owned),
+        };
+        self.worker
+            .want(self.state.wanted().into_iter().map(wish).collect());
     }
 
     fn take_outcome(&mut self, outcome: Outcome) {

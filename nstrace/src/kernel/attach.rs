@@ -176,6 +176,13 @@ impl Attacher {
         }
     }
 
+    /// Whether the device with this index has this link-layer address: whether it is the one that
+    /// was meant, and not one that has got its index since.
+    pub fn is_meant(&mut self, ifindex: Ifindex, mac: Option<&str>) -> bool {
+        let link = self.socket.link(ifindex);
+        link.is_ok_and(|link| link.is_some_and(|link| link.mac.as_deref() == mac))
+    }
+
     /// Whether both programs are still attached: the device may be gone, or somebody may have
     /// removed our filters.
     pub fn is_alive(&mut self, attachment: &Attachment) -> bool {

@@ -26,6 +26,16 @@ use crate::{
     sys::bpf::CounterArea,
 };
 
+/// An interface that shall be attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Which.
+    pub key: IfaceKey,
+    /// Link-layer address of the host veth. Between the look at the host and the attachment
+    /// another may have got its ifindex; it has another address.
+    pub mac: Option<String>,
+}
+
 /// What became of a wish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -64,7 +74,7 @@ const OUTCOMES: usize = 256;
 /// The worker's handle. Dropping it detaches everything and waits for that.
 #[derive(Debug)]
 pub struct Worker {
-    wishes: Option<mpsc::Sender<Vec<IfaceKey>>>,
+    wishes: Option<mpsc::Sender<Vec<Wish>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -107,9 +117,9 @@ impl Worker {
     }
 
     /// Says what shall be attached from now on; what else is, is detached.
-    pub fn want(&self, keys: Vec<IfaceKey>) {
+    pub fn want(&self, wanted: Vec<Wish>) {
         if let Some(wishes) = &self.wishes
-            && wishes.send(keys).is_err()
+            && wishes.send(wanted).is_err()
         {
             tracing::error!("the attach thread has ended");
         }
@@ -170,7 +180,7 @@ struct Reconciler {
 }
 
 impl Reconciler {
-    fn run(mut self, wishes: &mpsc::Receiver<Vec<IfaceKey>>) {
+    fn run(mut self, wishes: &mpsc::Receiver<Vec<Wish>>) {
         match self.attacher.remove_stale() {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "filters of a killed nstrace removed"),
@@ -194,12 +204,12 @@ impl Reconciler {
         }
     }
 
-    fn reconcile(&mut self, wanted: &[IfaceKey], wishes: &mpsc::Receiver<Vec<IfaceKey>>) -> Next {
+    fn reconcile(&mut self, wanted: &[Wish], wishes: &mpsc::Receiver<Vec<Wish>>) -> Next {
         self.failed.retain(|_, since| since.elapsed() < RETRY_AFTER);
         let Self {
             attacher, attached, ..
         } = self;
-        let stays: HashSet<&IfaceKey> = wanted.iter().collect();
+        let stays: HashSet<&IfaceKey> = wanted.iter().map(|wish| &wish.key).collect();
         let leaving: Vec<(IfaceKey, bool)> = attached
             .iter()
             .filter_map(|(key, (attachment, _))| {
@@ -212,7 +222,8 @@ impl Reconciler {
         for (key, is_gone) in &leaving {
             self.detach(*key, *is_gone);
         }
-        for key in wanted {
+        for wish in wanted {
+            let key = &wish.key;
             match wishes.try_recv() {
                 Ok(newer) => return Next::Wish(newer),
                 Err(TryRecvError::Disconnected) => return Next::Stop,
@@ -220,19 +231,26 @@ impl Reconciler {
             }
             let just_left = leaving.iter().any(|(left, _)| left == key);
             if !just_left && !self.attached.contains_key(key) && !self.failed.contains_key(key) {
-                self.attach(*key);
+                self.attach(wish);
             }
         }
         Next::Wait
     }
 
-    fn attach(&mut self, key: IfaceKey) {
+    fn attach(&mut self, wish: &Wish) {
+        let key = wish.key;
         // The slot before the program: no packet is seen that has none.
         let slot = match self.slots.take(key) {
             Ok(slot) => slot,
             Err(why) => return self.fail(key, why),
         };
         match self.attacher.attach(key.ifindex) {
+            Ok((attachment, _)) if !self.attacher.is_meant(key.ifindex, wish.mac.as_deref()) => {
+                // The next look at the host, which is on its way, knows who it is.
+                tracing::debug!(?key, "replaced before it was attached");
+                self.attacher.detach(attachment);
+                self.slots.give_back(key, slot);
+            }
             Ok((attachment, mechanism)) => {
                 self.attached.insert(key, (attachment, slot));
                 self.tell(Outcome::Attached {
@@ -278,6 +296,6 @@ impl Reconciler {
 
 enum Next {
     Wait,
-    Wish(Vec<IfaceKey>),
+    Wish(Vec<Wish>),
     Stop,
 }

@@ -10,7 +10,11 @@ mod row;
 pub mod snapshot;
 mod totals;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use nstrace_ebpf::wire::{CpuCounters, Sample};
 
@@ -143,6 +147,15 @@ impl State {
                 Row::new(anchor(netns, iface), labels(netns, iface, peer)),
             );
         }
+        let host = topology.netnses.first();
+        let ends = host.map_or(&[][..], |host| &host.interfaces);
+        let macs: HashMap<Ifindex, &Option<String>> = ends
+            .iter()
+            .map(|end| (end.link.ifindex, &end.link.mac))
+            .collect();
+        for (key, row) in &mut self.rows {
+            row.host_mac = macs.get(&key.ifindex).copied().cloned().flatten();
+        }
         self.forget(now);
     }
 
@@ -154,6 +167,12 @@ impl State {
             .filter(|(_, row)| !row.is_gone())
             .map(|(key, _)| *key)
             .collect()
+    }
+
+    /// Link-layer address of an interface's host veth.
+    #[must_use]
+    pub fn host_mac(&self, key: IfaceKey) -> Option<&str> {
+        self.rows.get(&key)?.host_mac.as_deref()
     }
 
     /// An interface is counted from now on.

@@ -155,6 +155,22 @@ impl RouteSocket {
         Ok(links)
     }
 
+    /// One link of this socket's namespace, without its addresses.
+    ///
+    /// # Errors
+    ///
+    /// If there is none with this index (`ENODEV`).
+    pub fn link(&mut self, ifindex: Ifindex) -> Result<Option<Link>, NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.header.index = ifindex.0;
+        message
+            .attributes
+            .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+        let message = RouteNetlinkMessage::GetLink(message);
+        let answers = self.request("look up a link", message, 0)?;
+        Ok(answers.iter().find_map(link))
+    }
+
     /// The id under which this socket's namespace knows the one behind `netns`.
     ///
     /// # Errors

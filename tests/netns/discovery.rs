@@ -298,6 +298,7 @@ fn names_that_command_a_terminal_are_shown_escaped() {
         &["ls", "-o", "csv"],
         &["ls", "-o", "json"],
         &["ls", "-o", "name"],
+        &["ls", "-o", "yaml"],
     ] {
         let output = run(&lab, args);
         let shown = String::from_utf8(output.stdout).unwrap();
@@ -308,4 +309,17 @@ fn names_that_command_a_terminal_are_shown_escaped() {
         );
     }
     assert_eq!(ls(&lab, &[name])["namespaces"][0]["name"], name);
+}
+
+#[test]
+fn a_file_that_blocks_whoever_opens_it_keeps_nobody_waiting() {
+    let lab = Lab::new();
+    lab.pod("web");
+    lab.run("mkfifo /run/netns/fifo");
+    let warnings = ls(&lab, &[])["warnings"].to_string();
+    assert!(warnings.contains("/run/netns/fifo: stale"), "{warnings}");
+    let mut top = Top::start(&lab, &[]);
+    top.until_attached(&["web"]);
+    let (status, _) = top.end("TERM");
+    assert_eq!(status.code(), Some(0));
 }

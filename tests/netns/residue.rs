@@ -293,3 +293,17 @@ fn two_capabilities_are_enough_to_watch() {
         );
     }
 }
+
+#[test]
+fn the_terminal_is_given_back_however_early_the_end_comes() {
+    let lab = Lab::new();
+    two_pods(&lab);
+    for _ in 0..5 {
+        let tty = Tty::start(&lab, &["top"]);
+        // The screen is taken before the programs are loaded and anything is drawn.
+        tty.until("\x1b[?1049h");
+        let pid = std::fs::read_to_string(lab.path("/run/tty.pid")).unwrap();
+        lab.run(&format!("kill -TERM {}", pid.trim()));
+        assert_eq!(tty.end().code(), Some(0));
+    }
+}

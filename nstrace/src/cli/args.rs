@@ -82,7 +82,7 @@ pub struct LsArgs {
 #[derive(Debug, ClapArgs)]
 #[command(args_override_self = true)]
 pub struct TopArgs {
-    /// Namespaces to watch, now or when they appear; all if none is given.
+    /// Namespaces to watch, also when they go and come again; all if none is given.
     #[arg(value_name = "TARGET")]
     pub targets: Vec<Target>,
 

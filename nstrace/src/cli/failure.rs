@@ -123,10 +123,12 @@ impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         let message = error_chain(&error);
         match error {
-            EngineError::Discover(_) | EngineError::Start(_) => Self::Failed {
-                message,
-                hint: None,
-            },
+            EngineError::Discover(_) | EngineError::Start(_) | EngineError::Broken(_) => {
+                Self::Failed {
+                    message,
+                    hint: None,
+                }
+            }
             EngineError::Sink(_) | EngineError::Terminal(_) => Self::Output(message),
             EngineError::Kernel(error) => match error.hint() {
                 Some(hint) => Self::Missing {

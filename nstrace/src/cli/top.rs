@@ -10,7 +10,7 @@ use super::{
     args::{GlobalArgs, TopArgs},
 };
 use crate::{
-    engine::{self, Config, EngineError, Frontend},
+    engine::{self, Config, EngineError, Frontend, Signals},
     sink::top::Printer,
     sys,
     topology::{
@@ -51,6 +51,7 @@ pub(super) fn run(global: &GlobalArgs, args: &TopArgs) -> Result<(), Failure> {
         .build()
         .map_err(|error| EngineError::Start(error.to_string()))?;
     runtime.block_on(async {
+        let signals = Signals::handle()?;
         let frontend = if args.batch {
             let (sort, filter) = (args.sort, args.filter.clone());
             let printer = Printer::new(io::stdout(), args.output, sort, filter, args.units);
@@ -68,7 +69,7 @@ pub(super) fn run(global: &GlobalArgs, args: &TopArgs) -> Result<(), Failure> {
                 Screen::take(options).map_err(EngineError::Terminal)?,
             ))
         };
-        engine::run(config, topology, frontend).await
+        engine::run(config, topology, frontend, signals).await
     })?;
     Ok(())
 }

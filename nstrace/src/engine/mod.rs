@@ -50,6 +50,7 @@ use crate::{
         target::Target,
     },
     tui::{Effect, Screen},
+    untrusted::escape,
 };
 use printing::Printing;
 use scanner::Scanner;
@@ -85,6 +86,29 @@ enum Output {
     Screen(Box<Screen>),
 }
 
+/// The signals that end a watch. From the moment they are handled they do nothing else, so this
+/// comes before the terminal is taken.
+#[derive(Debug)]
+pub struct Signals([Signal; 3]);
+
+impl Signals {
+    /// Handles them from now on. To be called on the runtime.
+    ///
+    /// # Errors
+    ///
+    /// If a handler cannot be installed.
+    pub fn handle() -> Result<Self, EngineError> {
+        let handle = |kind| {
+            signal(kind).map_err(|error| EngineError::Start(format!("handle signals: {error}")))
+        };
+        Ok(Self([
+            handle(SignalKind::interrupt())?,
+            handle(SignalKind::terminate())?,
+            handle(SignalKind::hangup())?,
+        ]))
+    }
+}
+
 /// The watch could not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -97,6 +121,9 @@ pub enum EngineError {
     /// A thread, socket or signal handler could not be made.
     #[error("start the watch: {0}")]
     Start(String),
+    /// A thread of ours is gone, which it never should be.
+    #[error("the {0} thread has ended")]
+    Broken(&'static str),
     /// A refresh could not be printed.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -116,6 +143,7 @@ enum Event {
     ScanDue,
     Refresh,
     Stop,
+    Broken(&'static str),
 }
 
 /// The first refresh waits for attachments, but not longer than this.
@@ -124,13 +152,16 @@ const FIRST_REFRESH: Duration = Duration::from_millis(150);
 const SETTLE: Duration = Duration::from_millis(3);
 /// What no event tells (a process that unshares its namespace) is found by a full check.
 const FULL_CHECK: Duration = Duration::from_secs(3);
-/// Full checks take at most one part in this many of a core; event-driven ones four times that.
+/// Full checks take at most one part in this many of a core.
 const FULL_CHECK_SHARE: u32 = 200;
+/// The same for those that events ask for.
 const SCAN_SHARE: u32 = 10;
 /// What the ring's thread needs to be woken and to empty it.
 const DRAIN_TIME: Duration = Duration::from_millis(1);
 /// After a signal, a reader has this long to take the last line.
 const LAST_LINE: Duration = Duration::from_secs(1);
+/// Detaching from more than this many is worth a word.
+const WORTH_A_WORD: usize = 20;
 /// Least number of slots.
 const MIN_SLOTS: u32 = 256;
 
@@ -144,6 +175,7 @@ pub async fn run<W: Write + Send + 'static>(
     config: Config,
     topology: Topology,
     frontend: Frontend<W>,
+    signals: Signals,
 ) -> Result<(), EngineError> {
     let mut output = match frontend {
         Frontend::Batch(printer, count) => {
@@ -153,11 +185,20 @@ pub async fn run<W: Write + Send + 'static>(
         }
         Frontend::Screen(screen) => Output::Screen(screen),
     };
-    let mut engine = Engine::start(config, &topology)?;
+    let mut engine = Engine::start(config, &topology, signals)?;
     let result = engine.watch(topology, &mut output).await;
     // The terminal first: detaching takes a grace period per program, and must not look like a
     // screen that hangs.
+    let was_screen = matches!(output, Output::Screen(_));
     drop(output);
+    let attached = engine.state.header().attached;
+    if was_screen && attached > WORTH_A_WORD {
+        // Nothing is left to tell it to if stderr is gone.
+        drop(writeln!(
+            io::stderr(),
+            "nstrace: detaching from {attached} interfaces"
+        ));
+    }
     drop(engine);
     match result {
         Err(EngineError::Sink(error)) if error.is_closed_pipe() => Ok(()),
@@ -186,24 +227,25 @@ struct Engine {
     state: State,
     counters: Arc<CounterArea>,
     lost: Lost,
+    worker: Worker,
     scanner: Scanner,
     scan_due: Option<TokioInstant>,
     scan_took: Duration,
     scanned: TokioInstant,
     interval: Duration,
     began: Instant,
-    signals: [Signal; 3],
-    worker: Worker,
+    signals: Signals,
     drainer: Drainer,
     _watcher: Watcher,
 }
 
 impl Engine {
-    fn start(config: Config, topology: &Topology) -> Result<Self, EngineError> {
+    fn start(config: Config, topology: &Topology, signals: Signals) -> Result<Self, EngineError> {
         let start = |what: &str, error: &dyn std::fmt::Display| {
             EngineError::Start(format!("{what}: {error}"))
         };
-        // Before the first scan is used, so that nothing falls between it and the first event.
+        // The first look was made before this. What fell between is found by the second, which is
+        // due at once.
         let (watcher, hints) =
             watch::start(&discover::DIRS).map_err(|error| start("watch for changes", &error))?;
         let kernel = Kernel::load(slot_count(&config, topology), config.ring_bytes)?;
@@ -224,7 +266,6 @@ impl Engine {
         let (drainer, samples) = Drainer::start(samples)?;
         let scanner = Scanner::start(&config.docker_roots)
             .map_err(|error| start("look for namespaces", &error))?;
-        let handle = |kind| signal(kind).map_err(|error| start("handle signals", &error));
         Ok(Self {
             outcomes,
             samples,
@@ -238,11 +279,7 @@ impl Engine {
             scanned: TokioInstant::now(),
             interval: config.interval,
             began: Instant::now(),
-            signals: [
-                handle(SignalKind::interrupt())?,
-                handle(SignalKind::terminate())?,
-                handle(SignalKind::hangup())?,
-            ],
+            signals,
             worker,
             drainer,
             _watcher: watcher,
@@ -318,6 +355,7 @@ impl Engine {
                         None => {}
                     }
                 }
+                Event::Broken(thread) => return Err(EngineError::Broken(thread)),
                 Event::Stop => {
                     if let Output::Batch(printing, _) = output {
                         return self.print_last(printing).await;
@@ -340,7 +378,7 @@ impl Engine {
     async fn next_event(&mut self, refresh_at: TokioInstant, output: &mut Output) -> Event {
         let never = TokioInstant::now() + Duration::from_hours(24);
         let scan_due = self.scan_due.unwrap_or(never);
-        let [interrupt, terminate, hangup] = &mut self.signals;
+        let [interrupt, terminate, hangup] = &mut self.signals.0;
         tokio::select! {
             // In this order: an end is not delayed by what keeps coming.
             biased;
@@ -348,12 +386,12 @@ impl Engine {
             _ = terminate.recv() => Event::Stop,
             _ = hangup.recv() => Event::Stop,
             event = input(output) => event,
-            Some(outcome) = self.outcomes.recv() => Event::Attach(outcome),
-            Some(scanned) = self.scanner.results.recv() => Event::Scanned(scanned),
+            outcome = self.outcomes.recv() => outcome.map_or(Event::Broken("attach"), Event::Attach),
+            scan = self.scanner.results.recv() => scan.map_or(Event::Broken("scan"), Event::Scanned),
             Some(Hint) = self.hints.recv() => Event::Hint,
             () = sleep_until(refresh_at) => Event::Refresh,
             () = sleep_until(scan_due) => Event::ScanDue,
-            Some(batch) = self.samples.recv() => Event::Samples(batch),
+            batch = self.samples.recv() => batch.map_or(Event::Broken("ring"), Event::Samples),
         }
     }
 
@@ -373,7 +411,11 @@ impl Engine {
         }
         match result {
             Ok(topology) => self.follow(&topology),
-            Err(error) => tracing::warn!(%error, "looking for namespaces failed; trying again"),
+            Err(error) => {
+                let why = crate::error_chain(&error);
+                tracing::warn!(why, "looking for namespaces failed; trying again");
+                self.state.looked_in_vain(&why);
+            }
         }
     }
 
@@ -394,12 +436,15 @@ impl Engine {
                 key,
                 slot,
                 mechanism,
+                since,
             } => {
-                self.state.attached(key, slot, mechanism, now);
+                let since = since.saturating_duration_since(self.began);
+                self.state.attached(key, slot, mechanism, since);
             }
             Outcome::Failed { key, why } => {
-                tracing::warn!(?key, why, "not attached");
-                self.state.failed(key, why);
+                if let Some(veth) = self.state.failed(key, &why) {
+                    tracing::warn!(veth = escape(veth), why, "not attached");
+                }
             }
             Outcome::Detached {
                 key,
@@ -432,6 +477,10 @@ impl Engine {
         while let Ok(batch) = self.samples.try_recv() {
             self.take_samples(&batch);
         }
+        // A slot that was given to another meanwhile must not be read for the one before.
+        while let Ok(outcome) = self.outcomes.try_recv() {
+            self.take_outcome(outcome);
+        }
         let now = self.now();
         let count = |reason| {
             self.lost.count(reason).unwrap_or_else(|error| {
@@ -453,7 +502,7 @@ async fn input(output: &mut Output) -> Event {
         Output::Screen(screen) => Event::Input(screen.next_event().await),
         Output::Batch(printing, _) => match printing.results.recv().await {
             Some(result) => Event::Printed(result),
-            None => std::future::pending().await,
+            None => Event::Broken("print"),
         },
     }
 }

@@ -1,9 +1,6 @@
 //! Looks at the host on a thread of its own, when asked to.
 
-use std::{
-    path::PathBuf,
-    thread::{self, JoinHandle},
-};
+use std::{path::PathBuf, thread};
 
 use tokio::sync::mpsc;
 
@@ -12,13 +9,13 @@ use crate::topology::{
     model::Topology,
 };
 
-/// The scanner's handle. Dropping it ends the thread.
+/// The scanner's handle. The thread ends by itself when this is dropped; nobody waits for it, since
+/// it may be in a file system that hangs.
 #[derive(Debug)]
 pub(super) struct Scanner {
     /// What each look found.
     pub(super) results: mpsc::Receiver<Result<Topology, DiscoverError>>,
-    requests: Option<mpsc::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    requests: mpsc::Sender<()>,
 }
 
 impl Scanner {
@@ -34,37 +31,17 @@ impl Scanner {
                 }
             }
         };
-        let thread = thread::Builder::new()
+        thread::Builder::new()
             .name("nstrace-scan".to_owned())
             .spawn(run)
             .map_err(DiscoverError::Thread)?;
-        Ok(Self {
-            results,
-            requests: Some(requests),
-            thread: Some(thread),
-        })
+        Ok(Self { results, requests })
     }
 
     pub(super) fn request(&self) {
         // Full: one is waiting already.
-        if let Some(requests) = &self.requests
-            && let Err(mpsc::error::TrySendError::Closed(())) = requests.try_send(())
-        {
+        if let Err(mpsc::error::TrySendError::Closed(())) = self.requests.try_send(()) {
             tracing::error!("the scan thread has ended");
-        }
-    }
-}
-
-impl Drop for Scanner {
-    fn drop(&mut self) {
-        self.requests = None;
-        self.results.close();
-        if self
-            .thread
-            .take()
-            .is_some_and(|thread| thread.join().is_err())
-        {
-            tracing::error!("the scan thread panicked");
         }
     }
 }

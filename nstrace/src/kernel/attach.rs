@@ -71,8 +71,15 @@ pub struct Attachment(Hooks);
 
 #[derive(Debug)]
 enum Hooks {
-    Tcx { ingress: OwnedFd, egress: OwnedFd },
-    Clsact { ingress: Filter, egress: Filter },
+    Tcx {
+        ingress: OwnedFd,
+        egress: OwnedFd,
+        ifindex: Ifindex,
+    },
+    Clsact {
+        ingress: Filter,
+        egress: Filter,
+    },
 }
 
 /// Attaches and detaches, in the namespace it was opened in.
@@ -151,7 +158,14 @@ impl Attacher {
         };
         let ingress = attach(&self.programs.ingress, Hook::Ingress)?;
         let egress = attach(&self.programs.egress, Hook::Egress)?;
-        Ok((Attachment(Hooks::Tcx { ingress, egress }), Mechanism::Tcx))
+        Ok((
+            Attachment(Hooks::Tcx {
+                ingress,
+                egress,
+                ifindex,
+            }),
+            Mechanism::Tcx,
+        ))
     }
 
     fn attach_clsact(&mut self, ifindex: Ifindex) -> Result<(Attachment, Mechanism), AttachError> {
@@ -180,19 +194,33 @@ impl Attacher {
     /// was meant, and not one that has got its index since.
     pub fn is_meant(&mut self, ifindex: Ifindex, mac: Option<&str>) -> bool {
         let link = self.socket.link(ifindex);
-        link.is_ok_and(|link| link.is_some_and(|link| link.mac.as_deref() == mac))
+        // No answer is no proof of another.
+        link.map_or(true, |link| {
+            link.is_none_or(|link| link.mac.as_deref() == mac)
+        })
     }
 
     /// Whether both programs are still attached: the device may be gone, or somebody may have
     /// removed our filters.
     pub fn is_alive(&mut self, attachment: &Attachment) -> bool {
         match &attachment.0 {
-            Hooks::Tcx { ingress, egress } => [ingress, egress]
+            Hooks::Tcx {
+                ingress,
+                egress,
+                ifindex,
+            } => [ingress, egress]
                 .iter()
-                .all(|link| bpf::is_tcx_link_alive(link.as_fd()).unwrap_or(false)),
+                .all(|link| bpf::is_tcx_link_alive(link.as_fd(), *ifindex).unwrap_or(true)),
             Hooks::Clsact { ingress, egress } => [*ingress, *egress].into_iter().all(|filter| {
                 let filters = self.socket.own_filters(filter.ifindex, filter.hook);
-                filters.is_ok_and(|filters| filters.contains(&(filter, self.owner)))
+                match filters {
+                    Ok(filters) => filters.contains(&(filter, self.owner)),
+                    // Only "no such device" is an answer; anything else leaves it open.
+                    Err(error) => !matches!(
+                        error.refused_with(),
+                        Some(libc_errno::ENODEV | libc_errno::EINVAL)
+                    ),
+                }
             }),
         }
     }

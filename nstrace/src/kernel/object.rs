@@ -67,12 +67,14 @@ impl KernelError {
         const PRIVILEGE: &str = "it needs CAP_BPF and CAP_NET_ADMIN (sudo nstrace ..); where root \
                                  is refused too, see `sysctl kernel.unprivileged_bpf_disabled`, \
                                  kernel lockdown and the container's seccomp profile";
+        const MEMORY: &str = "the maps do not fit in memory; ask for less: --max-interfaces N";
         const KERNEL: &str = "nstrace needs Linux 5.10 or newer, with CONFIG_BPF_SYSCALL";
         match self {
             Self::Load(error) if is_permission_denied(error.as_ref()) => Some(PRIVILEGE),
             Self::Program {
                 is_refused: true, ..
             } => Some(PRIVILEGE),
+            Self::Load(error) if is_out_of_memory(error.as_ref()) => Some(MEMORY),
             Self::Load(_) | Self::Program { .. } => Some(KERNEL),
             Self::Skipped | Self::Mismatch(_) | Self::Map(_) | Self::Thread(..) => None,
         }
@@ -80,10 +82,25 @@ impl KernelError {
 }
 
 fn is_permission_denied(error: &(dyn std::error::Error + 'static)) -> bool {
+    is_caused_by(error, &[io::ErrorKind::PermissionDenied])
+}
+
+/// `E2BIG` is what the kernel says of a map that is too large by itself.
+fn is_out_of_memory(error: &(dyn std::error::Error + 'static)) -> bool {
+    is_caused_by(
+        error,
+        &[
+            io::ErrorKind::OutOfMemory,
+            io::ErrorKind::ArgumentListTooLong,
+        ],
+    )
+}
+
+fn is_caused_by(error: &(dyn std::error::Error + 'static), kinds: &[io::ErrorKind]) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         let io = error.downcast_ref::<io::Error>();
-        if io.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+        if io.is_some_and(|error| kinds.contains(&error.kind())) {
             return true;
         }
         next = error.source();
@@ -107,8 +124,6 @@ pub struct Kernel {
     pub lost: Lost,
     /// Length of a window.
     pub window: Duration,
-    /// Keeps the development log's ring alive.
-    _ebpf: Ebpf,
 }
 
 /// Descriptors of the two programs.
@@ -220,7 +235,6 @@ impl Kernel {
             samples: typed(take(&mut ebpf, "SAMPLES")?, "SAMPLES")?,
             lost: Lost(lost),
             window: jiffy * window_jiffies,
-            _ebpf: ebpf,
         })
     }
 }

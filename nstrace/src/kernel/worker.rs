@@ -32,7 +32,7 @@ pub struct Wish {
     /// Which.
     pub key: IfaceKey,
     /// Link-layer address of the host veth. Between the look at the host and the attachment
-    /// another may have got its ifindex; it has another address.
+    /// another may have got its ifindex; nearly always it has another address.
     pub mac: Option<String>,
 }
 
@@ -47,6 +47,8 @@ pub enum Outcome {
         slot: u32,
         /// How it was attached.
         mechanism: Mechanism,
+        /// Before its first packet could be counted.
+        since: Instant,
     },
     /// It could not be attached; it is tried again later.
     Failed {
@@ -244,6 +246,7 @@ impl Reconciler {
             Ok(slot) => slot,
             Err(why) => return self.fail(key, why),
         };
+        let since = Instant::now();
         match self.attacher.attach(key.ifindex) {
             Ok((attachment, _)) if !self.attacher.is_meant(key.ifindex, wish.mac.as_deref()) => {
                 // The next look at the host, which is on its way, knows who it is.
@@ -257,6 +260,7 @@ impl Reconciler {
                     key,
                     slot,
                     mechanism,
+                    since,
                 });
             }
             Err(error) => {

@@ -175,18 +175,22 @@ impl State {
         self.rows.get(&key)?.host_mac.as_deref()
     }
 
-    /// An interface is counted from now on.
+    /// An interface is counted, since `now` at the latest.
     pub fn attached(&mut self, key: IfaceKey, slot: u32, mechanism: Mechanism, now: Duration) {
         if let Some(row) = self.rows.get_mut(&key) {
             row.attached(slot, mechanism, now);
         }
     }
 
-    /// An interface could not be attached.
-    pub fn failed(&mut self, key: IfaceKey, why: String) {
-        if let Some(row) = self.rows.get_mut(&key) {
-            row.failed(why);
-        }
+    /// An interface could not be attached. Gives its host veth's name if that is news.
+    pub fn failed(&mut self, key: IfaceKey, why: &str) -> Option<&str> {
+        let row = self.rows.get_mut(&key)?;
+        row.failed(why).then(|| row.host_veth())
+    }
+
+    /// The host could not be looked at: everything stays as it was, which the header says.
+    pub fn looked_in_vain(&mut self, why: &str) {
+        self.warnings = vec![format!("what is shown may be old: {why}")];
     }
 
     /// An interface is no longer counted; these are its final totals.

@@ -49,6 +49,7 @@ pub(super) struct Row {
     pub(super) state: RowState,
     pub(super) burst: Burst,
     pub(super) host_mac: Option<String>,
+    is_final: bool,
     labels: Arc<Labels>,
     totals: Totals,
     rates: [Rate; DIRECTIONS],
@@ -63,6 +64,7 @@ impl Row {
             state: RowState::Pending,
             burst: Burst::default(),
             host_mac: None,
+            is_final: false,
             labels: Arc::new(labels),
             totals: Totals::default(),
             rates: Default::default(),
@@ -111,10 +113,17 @@ impl Row {
         }
     }
 
-    pub(super) fn failed(&mut self, why: String) {
+    /// Takes note of it, and says whether it is news.
+    pub(super) fn failed(&mut self, why: &str) -> bool {
+        let is_known = matches!(&self.state, RowState::Failed(known) if known == why);
         if !self.is_gone() {
-            self.state = RowState::Failed(why);
+            self.state = RowState::Failed(why.to_owned());
         }
+        !is_known
+    }
+
+    pub(super) fn host_veth(&self) -> &str {
+        &self.labels.peer.name
     }
 
     /// The interface is not there any more; its counters may follow.
@@ -126,7 +135,11 @@ impl Row {
     }
 
     pub(super) fn detached(&mut self, totals: &Totals, now: Duration) {
-        self.totals = *totals;
+        // If it was attached a second time, before it was known to be gone, that is not its own.
+        if !self.is_final {
+            self.totals = *totals;
+            self.is_final = true;
+        }
         if !self.is_gone() {
             self.leave(now);
         }

@@ -223,7 +223,7 @@ fn a_gone_row_is_forgotten_after_its_time() {
     // Late news of it changes nothing.
     state.detached(key, &totals(tally(1, 1), tally(1, 1)), at(9));
     state.attached(key, 3, TCX, at(9));
-    state.failed(key, "late".to_owned());
+    state.failed(key, "late");
     assert_eq!(state.snapshot().rows, []);
 }
 
@@ -358,7 +358,7 @@ fn what_is_attached_after_it_has_gone_stays_gone() {
     let key = only_wanted(&state);
     state.follow(&topology(vec![]), at(1));
     state.attached(key, 3, TCX, at(2));
-    state.failed(key, "no such device".to_owned());
+    state.failed(key, "no such device");
     let gone = RowState::Gone {
         since: at(1),
         mechanism: None,
@@ -409,7 +409,7 @@ fn an_attachment_that_fails_is_shown_and_counted() {
         panic!("not two are wanted");
     };
     state.attached(web, 0, Mechanism::Clsact, at(1));
-    state.failed(db, "no such device".to_owned());
+    state.failed(db, "no such device");
     let failed = RowState::Failed("no such device".to_owned());
     assert_eq!(row(&state, db).state, failed);
     let header = state.header();

@@ -110,14 +110,14 @@ pub fn attach_tcx(program: BorrowedFd<'_>, ifindex: Ifindex, hook: Hook) -> io::
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Whether the device of a TCX link still exists. A link outlives its device as a dead
-/// descriptor, which must be closed.
+/// Whether the device of a TCX link is still there, under that ifindex. A link outlives its device
+/// as a dead descriptor, which must be closed, and goes along when it is moved away.
 ///
 /// # Errors
 ///
 /// If the descriptor is not a link.
 #[doc(alias = "BPF_OBJ_GET_INFO_BY_FD")]
-pub fn is_tcx_link_alive(link: BorrowedFd<'_>) -> io::Result<bool> {
+pub fn is_tcx_link_alive(link: BorrowedFd<'_>, ifindex: Ifindex) -> io::Result<bool> {
     let mut info = TcxLinkInfo::default();
     let mut attributes = GetInfo {
         bpf_fd: u32::try_from(link.as_raw_fd()).unwrap_or(u32::MAX),
@@ -125,7 +125,7 @@ pub fn is_tcx_link_alive(link: BorrowedFd<'_>) -> io::Result<bool> {
         info: std::ptr::from_mut(&mut info) as u64,
     };
     bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attributes)?;
-    Ok(info.ifindex != 0)
+    Ok(info.ifindex == ifindex.0)
 }
 
 /// Lifts the limit on locked memory, which counted maps before 5.11. Needs `CAP_SYS_RESOURCE`;

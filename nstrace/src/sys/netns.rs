@@ -7,6 +7,7 @@ use std::{
     fs::File,
     io,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     thread,
 };
@@ -70,10 +71,15 @@ impl Netns {
     /// `/run/netns` whose mount is gone is an empty regular file.
     pub fn open(path: &Path) -> Result<Self, NetnsError> {
         let name = || path.to_string_lossy().into_owned();
-        let file = File::open(path).map_err(|source| NetnsError::Open {
-            path: name(),
-            source,
-        })?;
+        // Whatever stands there under that name: a FIFO must not keep us waiting for a writer.
+        let file = File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)
+            .map_err(|source| NetnsError::Open {
+                path: name(),
+                source,
+            })?;
         let fd = OwnedFd::from(file);
         identify(&fd)
             .map(|identity| Self { fd, identity })

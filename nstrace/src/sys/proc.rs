@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
+
 use crate::topology::model::NetnsInode;
 
 /// Threads are looked at one by one only in processes with at most this many: those with more
@@ -101,6 +103,22 @@ pub fn comm(pid: u32) -> String {
         |_| "?".to_owned(),
         |comm| String::from_utf8_lossy(comm.strip_suffix(b"\n").unwrap_or(&comm)).into_owned(),
     )
+}
+
+/// Whether a process is in a cgroup with `name` in its path.
+#[must_use]
+pub fn is_in_cgroup(pid: u32, name: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|cgroups| cgroups.contains(name))
+}
+
+/// Whether a process has ended, or is another than the one that was started at `started`. What
+/// cannot be found out (`/proc` mounted with hidepid) is taken for life.
+#[must_use]
+pub fn is_dead(pid: u32, started: u64) -> bool {
+    let gone =
+        i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH));
+    gone || fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| parse_start_time(&stat) != Some(started))
 }
 
 /// When a living process was started, in clock ticks since boot: with its id, who it is.

@@ -77,7 +77,7 @@ impl Owner {
     #[must_use]
     pub fn is_dead(self) -> bool {
         Some(self.pid_namespace) == proc::own_pid_namespace()
-            && proc::start_time(self.pid) != Some(self.started)
+            && proc::is_dead(self.pid, self.started)
     }
 }
 

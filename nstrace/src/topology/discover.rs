@@ -101,7 +101,7 @@ impl Discoverer {
             let containers = runtime::docker_containers(root, &mut look.facts.warnings);
             look.facts.containers.extend(containers);
         }
-        Ok(look.facts)
+        look.failed.map_or(Ok(look.facts), Err)
     }
 }
 
@@ -110,6 +110,7 @@ impl Discoverer {
 struct Look {
     facts: Facts,
     by_inode: HashMap<NetnsInode, usize>,
+    failed: Option<DiscoverError>,
 }
 
 impl Look {
@@ -282,6 +283,12 @@ impl Look {
         }
         let nsid = socket.nsid_of(netns.fd()).ok().flatten();
         let links = look_inside(socket, netns, nsid).unwrap_or_else(|error| {
+            if !matches!(&error, DiscoverError::Netlink(NetlinkError::Refused { .. })) {
+                // Not that namespace's fault: to take it for one without interfaces would end
+                // the watch of them.
+                self.failed = Some(error);
+                return Vec::new();
+            }
             let why = crate::error_chain(&error);
             let help = if caps::has(Capability::NetAdmin) {
                 ""

@@ -39,6 +39,9 @@ impl Screen {
     /// If standard input or output is no terminal.
     pub fn take(options: Options) -> io::Result<Self> {
         let theme = Theme::new(options.color.is_wanted());
+        // What is coloured is the theme's to say. With NO_COLOR crossterm would write sequences
+        // without colours, which take bold and reverse along.
+        crossterm::style::force_color_output(true);
         let terminal = ratatui::try_init()?;
         Ok(Self {
             terminal,

@@ -150,6 +150,34 @@ impl<'a> From<&'a Peer> for PeerRecord<'a> {
     }
 }
 
+const SCHEMA: &str = "nstrace.ls/v1";
+
+/// A copy in which every string that others chose is escaped.
+fn escaped(netns: &Netns) -> Netns {
+    let mut netns = netns.clone();
+    netns.name = escape(&netns.name);
+    for path in &mut netns.paths {
+        *path = escape(&path.to_string_lossy()).into();
+    }
+    if let Some(container) = &mut netns.container {
+        container.name = escape(&container.name);
+        container.image = escape(&container.image);
+        container.id = escape(&container.id);
+    }
+    for iface in &mut netns.interfaces {
+        iface.link.name = escape(&iface.link.name);
+        iface.link.kind = escape(&iface.link.kind);
+        if let Some(peer) = &mut iface.peer {
+            peer.name = escape(&peer.name);
+            peer.master = peer.master.as_deref().map(escape);
+        }
+        if let Watch::No(why) = &mut iface.watch {
+            *why = escape(why);
+        }
+    }
+    netns
+}
+
 /// Prints `netnses` and, where the format has room for them, `warnings`.
 ///
 /// # Errors
@@ -163,7 +191,7 @@ pub fn write(
     warnings: &[String],
 ) -> Result<(), SinkError> {
     let document = || Document {
-        schema: "nstrace.ls/v1",
+        schema: SCHEMA,
         namespaces: netnses
             .iter()
             .map(|netns| NetnsRecord::from(*netns))
@@ -175,15 +203,19 @@ pub fn write(
         Format::Wide => table::write(out, &WIDE, &rows(netnses, true), headers)?,
         Format::Json => super::json(out, &document())?,
         Format::Yaml => {
-            let text =
-                serde_saphyr::to_string(&document()).map_err(|source| SinkError::Format {
-                    format: "YAML",
-                    source: source.into(),
-                })?;
-            // YAML quotes what would be syntax, but leaves what reorders or hides: that is shown
-            // escaped. Its own line breaks are.
-            let lines: Vec<String> = text.lines().map(escape).collect();
-            writeln!(out, "{}", lines.join("\n"))?;
+            // Its writer leaves what reorders or hides as it is: names are shown escaped.
+            let netnses: Vec<Netns> = netnses.iter().map(|netns| escaped(netns)).collect();
+            let warnings: Vec<String> = warnings.iter().map(|warning| escape(warning)).collect();
+            let document = Document {
+                schema: SCHEMA,
+                namespaces: netnses.iter().map(NetnsRecord::from).collect(),
+                warnings: &warnings,
+            };
+            let text = serde_saphyr::to_string(&document).map_err(|source| SinkError::Format {
+                format: "YAML",
+                source: source.into(),
+            })?;
+            out.write_all(text.as_bytes())?;
             out.flush()?;
         }
         Format::Csv => write_csv(out, headers, &rows(netnses, true))?,

@@ -76,6 +76,9 @@ const DUMP_ATTEMPTS: usize = 16;
 /// The kernel fills at most 32 KiB of one read.
 const RECEIVE_BUFFER: usize = 64 << 10;
 
+/// `include/uapi/linux/rtnetlink.h`.
+const RTM_NEWLINK: u16 = 16;
+
 /// One answer to a request: a message, or the end of the answers.
 enum Answer {
     Message(RouteNetlinkMessage),
@@ -285,7 +288,15 @@ fn next_message<'a>(rest: &mut &'a [u8]) -> Option<NetlinkBuffer<&'a [u8]>> {
 /// may say things that an older decoder does not know.
 fn decode(bytes: &[u8]) -> io::Result<Option<Answer>> {
     let deserialize = NetlinkMessage::<RouteNetlinkMessage>::deserialize;
-    let decoded = deserialize(bytes).or_else(|_error| deserialize(&with_valid_names(bytes)));
+    let decoded = deserialize(bytes).or_else(|error| {
+        // struct nlmsghdr: length, type.
+        let is_link = bytes.get(4..6) == Some(&RTM_NEWLINK.to_ne_bytes());
+        if is_link {
+            deserialize(&with_valid_names(bytes))
+        } else {
+            Err(error)
+        }
+    });
     let message = match decoded {
         Ok(message) => message,
         Err(error) => {

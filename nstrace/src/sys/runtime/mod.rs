@@ -6,12 +6,13 @@
 use std::{
     fs::{self, File},
     io::{self, ErrorKind, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
 
-use super::netns::Netns;
+use super::{netns::Netns, proc};
 use crate::topology::model::Container;
 
 /// Docker's data root where nothing else is said.
@@ -111,21 +112,25 @@ fn container(path: &Path) -> io::Result<Option<Container>> {
         .and_then(|settings| settings.sandbox_key)
         .filter(|sandbox| !sandbox.as_os_str().is_empty());
     let inode = sandbox.and_then(|path| Netns::open(&path).ok()?.identity().inode());
+    let id = read.id;
     Ok(Some(Container {
         runtime: "docker".to_owned(),
-        id: read.id,
         name: read.name.trim_start_matches('/').to_owned(),
         image: read.config.image,
-        pid: (read.state.pid != 0).then_some(read.state.pid),
+        // After a crash the file says "running" still, and the pid may be anybody's.
+        pid: Some(read.state.pid).filter(|pid| proc::is_in_cgroup(*pid, &id)),
+        id,
         inode,
     }))
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(MAX_FILE + 1)
-        .read_to_end(&mut bytes)?;
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE {
         return Err(io::Error::from(ErrorKind::FileTooLarge));
     }

@@ -14,8 +14,9 @@ use crate::{
 
 const MEANING: [&str; 6] = [
     "RX is into the namespace, TX out of it. Packets are skbs and bytes their length, as `ip -s \
-     link` counts them at the host's end: one skb of a TCP stream can be many packets on a wire.",
-    "PEAK is the busiest 10 ms of the last interval, of the faster direction.",
+     link` counts them at the host's end, before its queue: one skb of a TCP stream can be many \
+     packets on a wire.",
+    "PEAK is the busiest window (about 10 ms) of the last interval, of the faster direction.",
     "SHARE is a row's part of all that is watched, filtered or not; what goes from one namespace to another \
      counts for both.",
     "LAST MINUTE is scaled to each row's own maximum.",

@@ -225,21 +225,22 @@ impl Attacher {
         }
     }
 
-    /// Takes both programs off. What is off already is no error.
+    /// Takes both programs off, and says how they were on. What is off already is no error.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "dropping it is what detaches it, with TCX"
     )]
-    pub fn detach(&mut self, attachment: Attachment) {
+    pub fn detach(&mut self, attachment: Attachment) -> Mechanism {
         match attachment.0 {
             // Closing the descriptors is the whole of it.
-            Hooks::Tcx { .. } => {}
+            Hooks::Tcx { .. } => Mechanism::Tcx,
             Hooks::Clsact { ingress, egress } => {
                 for filter in [ingress, egress] {
                     if let Err(error) = self.socket.delete_filter(filter) {
                         tracing::error!(%error, ?filter, "a filter of ours stays");
                     }
                 }
+                Mechanism::Clsact
             }
         }
     }

@@ -70,6 +70,9 @@ pub enum Outcome {
 
 /// An interface that failed is left alone for so long.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// A filter of a living device may run this long after it was deleted, since the kernel frees it
+/// after an RCU grace period: until then its slot stays, and its packets count.
+const GRACE: Duration = Duration::from_millis(50);
 /// Outcomes that wait for the engine. When it is full, the worker waits.
 const OUTCOMES: usize = 256;
 
@@ -200,9 +203,9 @@ impl Reconciler {
             };
             next = self.reconcile(&wanted, wishes);
         }
-        let all: Vec<IfaceKey> = self.attached.keys().copied().collect();
-        for key in all {
-            self.detach(key, false);
+        // Nobody asks for totals any more.
+        for (_, (attachment, _)) in self.attached.drain() {
+            self.attacher.detach(attachment);
         }
     }
 
@@ -283,7 +286,9 @@ impl Reconciler {
         let Some((attachment, slot)) = self.attached.remove(&key) else {
             return;
         };
-        self.attacher.detach(attachment);
+        if self.attacher.detach(attachment) == Mechanism::Clsact && !is_gone {
+            thread::sleep(GRACE);
+        }
         let totals = Box::new(self.slots.give_back(key, slot));
         self.tell(Outcome::Detached {
             key,

@@ -101,6 +101,7 @@ pub struct Model {
     /// How far the details are scrolled.
     pub scroll: u16,
     page_rows: usize,
+    behind_help: Page,
     held_back: Option<Snapshot>,
 }
 
@@ -131,6 +132,7 @@ impl Model {
             selected: None,
             scroll: 0,
             page_rows: 10,
+            behind_help: Page::List,
             held_back: None,
         }
     }
@@ -194,10 +196,14 @@ impl Model {
 
     /// Goes back from the details of a row that is no more.
     fn leave_vanished(&mut self) {
-        if let Page::Details(key) = self.page
-            && self.details_of(key).is_none()
-        {
+        let is_vanished =
+            |page| matches!(page, Page::Details(key) if self.details_of(key).is_none());
+        let (page, behind_help) = (is_vanished(self.page), is_vanished(self.behind_help));
+        if page {
             self.page = Page::List;
+        }
+        if behind_help {
+            self.behind_help = Page::List;
         }
     }
 
@@ -230,11 +236,12 @@ impl Model {
             Action::Quit => return Some(Effect::Quit),
             Action::Help => {
                 self.scroll = 0;
-                self.page = if self.page == Page::Help {
-                    Page::List
+                if self.page == Page::Help {
+                    self.page = self.behind_help;
                 } else {
-                    Page::Help
-                };
+                    self.behind_help = self.page;
+                    self.page = Page::Help;
+                }
             }
             Action::Up => self.step(-1),
             Action::Down => self.step(1),
@@ -332,7 +339,8 @@ impl Model {
     fn back(&mut self) {
         match self.page {
             Page::List => self.filter.clear(),
-            Page::Details(_) | Page::Help => self.page = Page::List,
+            Page::Details(_) => self.page = Page::List,
+            Page::Help => self.page = self.behind_help,
         }
     }
 }

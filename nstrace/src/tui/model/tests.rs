@@ -588,3 +588,22 @@ fn scrolling_past_the_end_is_forgotten_once_the_view_says_where_it_is() {
     press(&mut model, KeyCode::Up);
     assert_eq!(model.scroll, 2);
 }
+
+#[test]
+fn help_leads_back_to_where_it_was_asked_for() {
+    let mut model = five();
+    press(&mut model, KeyCode::Enter);
+    let details = model.page;
+    assert!(matches!(details, Page::Details(_)));
+    for back in [KeyCode::Char('?'), KeyCode::Esc] {
+        press(&mut model, KeyCode::Char('?'));
+        assert_eq!(model.page, Page::Help);
+        press(&mut model, back);
+        assert_eq!(model.page, details);
+    }
+    // Unless that row is no more.
+    press(&mut model, KeyCode::Char('?'));
+    show(&mut model, Vec::new());
+    press(&mut model, KeyCode::Esc);
+    assert_eq!(model.page, Page::List);
+}

@@ -18,16 +18,9 @@ const fn at(seconds: u64) -> Duration {
 /// A namespace with one watched eth0, whose host end has `host_ifindex`.
 fn netns(name: &str, inode: u32, host_ifindex: u32) -> Netns {
     let link = Link {
-        ifindex: Ifindex(2),
-        name: "eth0".to_owned(),
-        kind: "veth".to_owned(),
-        mac: None,
-        mtu: 1500,
-        state: "up".to_owned(),
         link: Some(Ifindex(host_ifindex)),
         link_nsid: Some(Nsid(0)),
-        master: None,
-        addresses: Vec::new(),
+        ..Link::sample(2, "eth0", "veth")
     };
     Netns {
         identity: Identity::Inode(NetnsInode(inode), Some(u64::from(inode) + 1000)),

@@ -9,16 +9,9 @@ use crate::topology::model::{Ifindex, Link};
 
 fn link(ifindex: u32, name: &str, kind: &str, addresses: &[&str]) -> Link {
     Link {
-        ifindex: Ifindex(ifindex),
-        name: name.to_owned(),
-        kind: kind.to_owned(),
         mac: Some(format!("02:00:00:00:00:{ifindex:02x}")),
-        mtu: 1500,
-        state: "up".to_owned(),
-        link: None,
-        link_nsid: None,
-        master: None,
         addresses: addresses.iter().map(ToString::to_string).collect(),
+        ..Link::sample(ifindex, name, kind)
     }
 }
 

@@ -20,16 +20,8 @@ fn labels(name: &str, ifindex: u32) -> Labels {
     };
     let iface = Iface {
         link: Link {
-            ifindex: Ifindex(2),
-            name: "eth0".to_owned(),
-            kind: "veth".to_owned(),
-            mac: None,
-            mtu: 1500,
-            state: "up".to_owned(),
-            link: None,
-            link_nsid: None,
-            master: None,
             addresses: vec!["198.18.0.2/24".to_owned()],
+            ..Link::sample(2, "eth0", "veth")
         },
         peer: Some(peer.clone()),
         watch: Watch::HostVeth,

@@ -4,19 +4,26 @@ use super::*;
 
 const HOST_NSID: i32 = 0;
 
-fn link(ifindex: u32, name: &str, kind: &str) -> Link {
-    Link {
-        ifindex: Ifindex(ifindex),
-        name: name.to_owned(),
-        kind: kind.to_owned(),
-        mac: None,
-        mtu: 1500,
-        state: "up".to_owned(),
-        link: None,
-        link_nsid: None,
-        master: None,
-        addresses: Vec::new(),
+impl Link {
+    /// A link that is up and points nowhere, for the tests of every module.
+    pub(crate) fn sample(ifindex: u32, name: &str, kind: &str) -> Self {
+        Self {
+            ifindex: Ifindex(ifindex),
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            mac: None,
+            mtu: 1500,
+            state: "up".to_owned(),
+            link: None,
+            link_nsid: None,
+            master: None,
+            addresses: Vec::new(),
+        }
     }
+}
+
+fn link(ifindex: u32, name: &str, kind: &str) -> Link {
+    Link::sample(ifindex, name, kind)
 }
 
 /// A link whose `IFLA_LINK` names `to` in the namespace that the host knows as `nsid`.

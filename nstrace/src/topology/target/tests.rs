@@ -105,16 +105,8 @@ fn container(name: &str, id: &str, inode: u32) -> Netns {
 fn iface(peer: &str, watch: Watch) -> Iface {
     Iface {
         link: Link {
-            ifindex: Ifindex(2),
-            name: "eth0".to_owned(),
-            kind: "veth".to_owned(),
-            mac: None,
-            mtu: 1500,
-            state: "up".to_owned(),
-            link: None,
             link_nsid: Some(Nsid(0)),
-            master: None,
-            addresses: Vec::new(),
+            ..Link::sample(2, "eth0", "veth")
         },
         peer: Some(Peer {
             name: peer.to_owned(),

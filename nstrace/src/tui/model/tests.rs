@@ -27,18 +27,7 @@ fn row(name: &str, ifindex: u32, bps: u64) -> RowSnapshot {
         master: None,
     };
     let iface = Iface {
-        link: Link {
-            ifindex: Ifindex(2),
-            name: "eth0".to_owned(),
-            kind: "veth".to_owned(),
-            mac: None,
-            mtu: 1500,
-            state: "up".to_owned(),
-            link: None,
-            link_nsid: None,
-            master: None,
-            addresses: Vec::new(),
-        },
+        link: Link::sample(2, "eth0", "veth"),
         peer: Some(peer.clone()),
         watch: Watch::HostVeth,
     };

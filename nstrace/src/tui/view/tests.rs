@@ -27,16 +27,9 @@ const SIZES: [(u16, u16); 3] = [(80, 24), (160, 48), (40, 10)];
 fn iface(name: &str, ifindex: u32, addresses: &[&str], peer: Option<Peer>, watch: Watch) -> Iface {
     Iface {
         link: Link {
-            ifindex: Ifindex(ifindex),
-            name: name.to_owned(),
-            kind: "veth".to_owned(),
             mac: Some("02:00:00:00:00:02".to_owned()),
-            mtu: 1500,
-            state: "up".to_owned(),
-            link: None,
-            link_nsid: None,
-            master: None,
             addresses: addresses.iter().map(ToString::to_string).collect(),
+            ..Link::sample(ifindex, name, "veth")
         },
         peer,
         watch,

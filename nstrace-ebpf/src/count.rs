@@ -35,7 +35,7 @@ pub(crate) fn count(ctx: &TcContext, hook: Hook) {
     // SAFETY: the lookup gave a valid element; only this CPU writes it, and not at the same time
     // (see `CpuCounters`).
     let counters = unsafe { &mut *counters };
-    // SAFETY: has no preconditions. 5.5, 0.3 ns; a clock helper would cost 24 ns.
+    // SAFETY: has no preconditions. Since 5.5, and a plain load: no clock is read.
     let now = unsafe { bpf_jiffies64() };
     if now >= counters.window_end {
         #[cfg(feature = "bpf-log")]

@@ -22,8 +22,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ns
 /// Length of the windows in which bursts are looked for. Rounded to whole jiffies.
 const WINDOW: Duration = Duration::from_millis(10);
 
-/// Size of the samples' ring, in bytes: 9,362 samples, the work of 20 ms (see [`super::ring`]) of
-/// more than 4,000 interfaces that are busy on two CPUs each.
+/// Size of the samples' ring, in bytes: 9,362 samples of 56 bytes. In 20 ms (see [`super::ring`]) an
+/// interface that is busy on two CPUs sends six at most, so it is enough for 1,500 of them.
 pub const RING_BYTES: u32 = 512 << 10;
 
 /// The programs could not be loaded.

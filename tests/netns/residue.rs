@@ -266,6 +266,8 @@ fn two_capabilities_are_enough_to_watch() {
     for mechanism in ["tcx", "clsact"] {
         let lab = Lab::new();
         two_pods(&lab);
+        // It has no end on the host, so it would have to be entered, which takes CAP_SYS_ADMIN.
+        lab.run("ip netns add bare");
         let output = lab
             .command("setpriv")
             .args([

@@ -283,7 +283,7 @@ impl Look {
         }
         let nsid = socket.nsid_of(netns.fd()).ok().flatten();
         let links = look_inside(socket, netns, nsid).unwrap_or_else(|error| {
-            if !matches!(&error, DiscoverError::Netlink(NetlinkError::Refused { .. })) {
+            if is_passing(&error) {
                 // Not that namespace's fault: to take it for one without interfaces would end
                 // the watch of them.
                 self.failed = Some(error);
@@ -308,6 +308,19 @@ impl Look {
         });
         Some(self.facts.netnses.len() - 1)
     }
+}
+
+/// Whether the next look may fare better: the kernel's tables changed under a dump, or descriptors
+/// or memory were short. A refusal will be the same again.
+fn is_passing(error: &DiscoverError) -> bool {
+    matches!(
+        error,
+        DiscoverError::Netlink(
+            NetlinkError::Interrupted { .. }
+                | NetlinkError::Exchange { .. }
+                | NetlinkError::Open(_)
+        )
+    )
 }
 
 /// The links of `netns`: by its id from outside, or from inside where the host has none for it.

@@ -18,6 +18,8 @@
 //!
 //! Nothing here allocates, panics or does I/O.
 #![cfg_attr(not(test), no_std)]
+// Inline assembly for this target is not stable yet; host builds do without.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod parse;
 pub mod wire;

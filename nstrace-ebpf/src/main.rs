@@ -2,9 +2,13 @@
 //!
 //! Nothing but the target gate, the licence and the panic handler stands here.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+// Inline assembly for this target is not stable yet.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 #[cfg(target_arch = "bpf")]
 mod count;
+#[cfg(target_arch = "bpf")]
+mod flow;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]

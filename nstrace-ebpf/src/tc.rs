@@ -1,7 +1,7 @@
 //! The two entry points. They return [`NEXT`] on every path: nstrace decides no packet's fate.
 
 use aya_ebpf::{macros::classifier, programs::TcContext};
-use nstrace_ebpf::wire::Hook;
+use nstrace_ebpf::wire::{Direction, Hook};
 
 use crate::count::count;
 
@@ -11,13 +11,13 @@ const NEXT: i32 = -1;
 /// What arrives on a host veth: what its netns sends.
 #[classifier]
 fn nstrace_ingress(ctx: TcContext) -> i32 {
-    count(&ctx, Hook::Ingress);
+    count::<{ Direction::of(Hook::Ingress) as usize }>(&ctx);
     NEXT
 }
 
 /// What leaves through a host veth: what its netns receives.
 #[classifier]
 fn nstrace_egress(ctx: TcContext) -> i32 {
-    count(&ctx, Hook::Egress);
+    count::<{ Direction::of(Hook::Egress) as usize }>(&ctx);
     NEXT
 }

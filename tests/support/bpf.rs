@@ -13,27 +13,30 @@ const MAP_LOOKUP_ELEM: libc::c_long = 1;
 const PROG_LOAD: libc::c_long = 5;
 const PROG_QUERY: libc::c_long = 16;
 
-/// `union bpf_attr`, large enough for every command here.
+/// `union bpf_attr`, large enough for every command here: fields are set by their offset.
 #[repr(C, align(8))]
-struct Attributes([u8; 128]);
+pub(crate) struct Attributes([u8; 128]);
 
 impl Attributes {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self([0; 128])
     }
 
-    fn u32(mut self, offset: usize, value: u32) -> Self {
-        self.0[offset..offset + 4].copy_from_slice(&value.to_ne_bytes());
+    pub(crate) fn bytes(mut self, offset: usize, value: &[u8]) -> Self {
+        self.0[offset..offset + value.len()].copy_from_slice(value);
         self
     }
 
-    fn pointer<T: ?Sized>(mut self, offset: usize, value: *const T) -> Self {
+    pub(crate) fn u32(self, offset: usize, value: u32) -> Self {
+        self.bytes(offset, &value.to_ne_bytes())
+    }
+
+    pub(crate) fn pointer<T: ?Sized>(self, offset: usize, value: *const T) -> Self {
         let address = value.cast::<u8>() as u64;
-        self.0[offset..offset + 8].copy_from_slice(&address.to_ne_bytes());
-        self
+        self.bytes(offset, &address.to_ne_bytes())
     }
 
-    fn call(&mut self, command: libc::c_long) -> io::Result<libc::c_long> {
+    pub(crate) fn call(&mut self, command: libc::c_long) -> io::Result<libc::c_long> {
         // SAFETY: the attributes are as long as said; what they point to outlives the call.
         let result =
             unsafe { libc::syscall(libc::SYS_bpf, command, self.0.as_mut_ptr(), self.0.len()) };
@@ -44,10 +47,20 @@ impl Attributes {
         }
     }
 
-    fn make(mut self, command: libc::c_long) -> OwnedFd {
-        let fd = i32::try_from(self.call(command).unwrap()).unwrap();
+    /// A `u32` that the kernel has written.
+    pub(crate) fn get_u32(&self, offset: usize) -> u32 {
+        u32::from_ne_bytes(self.0[offset..offset + 4].try_into().unwrap())
+    }
+
+    /// For a command that gives a descriptor.
+    pub(crate) fn try_make(mut self, command: libc::c_long) -> io::Result<OwnedFd> {
+        let fd = i32::try_from(self.call(command)?).unwrap();
         // SAFETY: a descriptor that was just made for us.
-        unsafe { OwnedFd::from_raw_fd(fd) }
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    pub(crate) fn make(self, command: libc::c_long) -> OwnedFd {
+        self.try_make(command).unwrap()
     }
 }
 
@@ -120,6 +133,5 @@ pub(crate) fn tcx_programs(ifindex: u32, hook: Hook) -> Vec<u32> {
         .pointer(16, ids.as_mut_ptr())
         .u32(24, u32::try_from(ids.len()).unwrap());
     query.call(PROG_QUERY).unwrap();
-    let count = u32::from_ne_bytes(query.0[24..28].try_into().unwrap());
-    ids[..count as usize].to_vec()
+    ids[..query.get_u32(24) as usize].to_vec()
 }

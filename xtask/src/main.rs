@@ -10,6 +10,7 @@
 )]
 #![forbid(unsafe_code)]
 
+mod bench;
 mod cargo;
 mod check;
 mod cmd;
@@ -42,6 +43,9 @@ enum Chore {
         /// Also install what the netns tests need
         #[arg(long)]
         tests: bool,
+        /// Also install what the measurements compare with
+        #[arg(long)]
+        bench: bool,
     },
     /// Build the eBPF object and print its path and size
     Ebpf,
@@ -55,6 +59,8 @@ enum Chore {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Measure what nstrace costs, as root through sudo, and print it
+    Bench(bench::Args),
     /// Build nstrace for release and run it, as root through sudo
     Run {
         /// Arguments for nstrace
@@ -91,14 +97,11 @@ fn main() -> ExitCode {
 
 fn dispatch(chore: Chore) -> Result<ExitCode> {
     match chore {
-        Chore::Setup { tests } => {
-            if setup::install(setup::Purpose::new(tests))? == setup::Outcome::AllThere {
-                eprintln!("setup: all there");
-            }
-        }
+        Chore::Setup { tests, bench } => setup(tests, bench)?,
         Chore::Ebpf => ebpf::build()?,
         Chore::Check => check::all()?,
         Chore::Test { suite, args } => test::run(suite, &args)?,
+        Chore::Bench(args) => return bench::run(&args),
         Chore::Run { args } => match run::run(&args)? {},
         Chore::Demo { args } => return demo::run(&args),
         Chore::DemoLab { hold: false } => return lab::start_holder(),
@@ -106,6 +109,24 @@ fn dispatch(chore: Chore) -> Result<ExitCode> {
         Chore::Traffic { netns } => traffic::run(netns)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn setup(tests: bool, bench: bool) -> Result<()> {
+    use setup::{Outcome, Purpose, install};
+
+    let asked = [
+        (true, Purpose::Build),
+        (tests, Purpose::Tests),
+        (bench, Purpose::Bench),
+    ];
+    let mut outcome = Outcome::AllThere;
+    for (_, purpose) in asked.into_iter().filter(|(is_asked, _)| *is_asked) {
+        outcome = outcome.and(install(purpose)?);
+    }
+    if outcome == Outcome::AllThere {
+        eprintln!("setup: all there");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -11,7 +11,10 @@ pub enum LostReason {
     /// The slot is set before the program is attached and cleared after it is detached, so this
     /// stays 0 unless that order is broken.
     NoSlot = 1,
+    /// A packet found no room among the flows, and was counted as `other` of its slot. No packet
+    /// or byte is missing from any total.
+    NoFlowRoom = 2,
 }
 
 /// Number of reasons: length of the `LOST` array.
-pub const LOST_REASONS: u32 = 2;
+pub const LOST_REASONS: u32 = 3;

@@ -6,12 +6,17 @@
 
 mod config;
 mod counters;
+mod flow;
 mod hook;
 mod lost;
 mod sample;
 
-pub use config::{ProgramConfig, SLOTS_DIRECT};
-pub use counters::{CLASSES, Class, CpuCounters, Tally};
+pub use config::{HASH_WORDS, ProgramConfig, SLOTS_DIRECT};
+pub use counters::{CLASS_PLACES, CLASSES, Class, CpuCounters, Tally, WireTally};
+pub use flow::{
+    BUSY_PACKETS, FlowCounts, FlowEntry4, FlowEntry6, FlowFamily, FlowKey4, FlowKey6, FlowKind,
+    FlowStats, FlowTail, Lane, Owner, Spill,
+};
 pub use hook::{DIRECTIONS, Direction, Hook};
 pub use lost::{LOST_REASONS, LostReason};
 pub use sample::Sample;
@@ -20,4 +25,7 @@ pub use sample::Sample;
 ///
 /// It stands in each [`Sample`], and user space refuses a record of another version: an object
 /// that was built apart from its loader must not be misread.
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 2;
+
+#[cfg(test)]
+mod tests;

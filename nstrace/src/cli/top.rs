@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     engine::{self, Config, EngineError, Frontend, Signals},
+    kernel::capacity::Request,
     sink::top::Printer,
+    state::{FLOW_LIMIT, FlowsAsked},
     sys,
     topology::{
         discover::Discoverer,
@@ -43,7 +45,13 @@ pub(super) fn run(global: &GlobalArgs, args: &TopArgs) -> Result<(), Failure> {
         docker_roots: global.docker_root.clone(),
         interval: args.delay,
         max_interfaces: args.max_interfaces,
-        ring_bytes: args.ring_bytes,
+        capacity: Request {
+            ring_bytes: args.ring_bytes,
+            ..Request::default()
+        },
+        flow_limit: FLOW_LIMIT,
+        flows: FlowsAsked::None,
+        tells_flows: false,
         mechanism: args.mechanism,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

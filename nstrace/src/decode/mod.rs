@@ -1,6 +1,6 @@
 //! Ring bytes to records. Total: it never panics, and says how much it could not read.
 
-use nstrace_ebpf::wire::{Sample, WIRE_VERSION};
+use nstrace_ebpf::wire::{Sample, Spill, WIRE_VERSION};
 use zerocopy::FromBytes as _;
 
 /// The samples in a batch of whole records, and the number of records of another version or of a
@@ -16,6 +16,15 @@ pub fn samples(batch: &[u8]) -> (Vec<Sample>, usize) {
         }
     }
     (found, unreadable)
+}
+
+/// The spills in a batch of whole records, and the number of records of a length that is none.
+#[must_use]
+pub fn spills(batch: &[u8]) -> (Vec<Spill>, usize) {
+    let records = batch.chunks_exact(size_of::<Spill>());
+    let unreadable = usize::from(!records.remainder().is_empty());
+    let found = records.filter_map(|record| Spill::read_from_bytes(record).ok());
+    (found.collect(), unreadable)
 }
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use crossterm::event::Event as TerminalEvent;
 use nstrace_ebpf::wire::LostReason;
 use tokio::{
@@ -34,14 +33,15 @@ use crate::{
         Kernel, KernelError,
         attach::Attacher,
         object::Lost,
-        ring::Drainer,
+        capacity::Request,
+        ring::{Batch, Drainer},
         worker::{Outcome, Wish, Worker},
     },
     sink::{SinkError, top::Printer},
-    state::{Mechanism, Snapshot, State},
+    state::{FlowsAsked, Mechanism, Settings, Snapshot, State},
     sys::{
-        bpf::CounterArea,
         clock,
+        mapped::{CounterArea, FlowArea},
         watch::{self, Hint, Watcher},
     },
     topology::{
@@ -66,8 +66,14 @@ pub struct Config {
     pub interval: Duration,
     /// Most interfaces at a time; worked out from the host where not given.
     pub max_interfaces: Option<u32>,
-    /// Size of the samples' ring, in bytes.
-    pub ring_bytes: u32,
+    /// How large everything else is made. Its `slots` are ignored.
+    pub capacity: Request,
+    /// Flows of one interface that are remembered at a time.
+    pub flow_limit: usize,
+    /// Which flows a printed refresh has.
+    pub flows: FlowsAsked,
+    /// Whether what happens to flows is printed.
+    pub tells_flows: bool,
     /// The only way to attach, where the user insists.
     pub mechanism: Option<Mechanism>,
 }
@@ -137,7 +143,7 @@ enum Event {
     Hint,
     Scanned(Result<Topology, DiscoverError>),
     Attach(Outcome),
-    Samples(Bytes),
+    Drained(Batch),
     Printed(Result<(), SinkError>),
     Input(Option<io::Result<TerminalEvent>>),
     ScanDue,
@@ -222,10 +228,14 @@ fn slot_count(config: &Config, topology: &Topology) -> u32 {
 /// waits for room while it is waited for.
 struct Engine {
     outcomes: mpsc::Receiver<Outcome>,
-    samples: mpsc::Receiver<Bytes>,
+    drained: mpsc::Receiver<Batch>,
     hints: mpsc::Receiver<Hint>,
     state: State,
     counters: Arc<CounterArea>,
+    flows: FlowArea,
+    asked: FlowsAsked,
+    has_flows: bool,
+    jiffy: Duration,
     lost: Lost,
     worker: Worker,
     scanner: Scanner,
@@ -248,30 +258,51 @@ impl Engine {
         // due at once.
         let (watcher, hints) =
             watch::start(&discover::DIRS).map_err(|error| start("watch for changes", &error))?;
-        let kernel = Kernel::load(slot_count(&config, topology), config.ring_bytes)?;
+        let kernel = Kernel::load(Request {
+            slots: slot_count(&config, topology),
+            ..config.capacity
+        })?;
         let Kernel {
             programs,
             slots,
             counters,
-            slot_count,
+            flows,
+            lanes,
+            capacity,
             samples,
             lost,
             window,
-            ..
         } = kernel;
+        tracing::info!(%capacity, "sizes");
+        let jiffy = clock::jiffy();
         let counters = Arc::new(counters);
         let attacher = Attacher::open(programs, config.mechanism)
             .map_err(|error| start("prepare to attach", &error))?;
-        let (worker, outcomes) = Worker::start(attacher, slots, slot_count, Arc::clone(&counters))?;
-        let (drainer, samples) = Drainer::start(samples)?;
+        let (worker, outcomes) = Worker::start(attacher, slots, capacity.slots, Arc::clone(&counters))?;
+        let (drainer, drained) = Drainer::start(samples, lanes)?;
         let scanner = Scanner::start(&config.docker_roots)
             .map_err(|error| start("look for namespaces", &error))?;
         Ok(Self {
             outcomes,
-            samples,
+            drained,
             hints,
-            state: State::new(config.targets, window),
+            state: State::new(
+                config.targets,
+                Settings {
+                    window,
+                    jiffy,
+                    cpus: capacity.cpus,
+                    flows4: capacity.flows4,
+                    flows6: capacity.flows6,
+                    flow_limit: config.flow_limit,
+                    tells_flows: config.tells_flows,
+                },
+            ),
             counters,
+            flows,
+            asked: config.flows,
+            has_flows: capacity.has_flows(),
+            jiffy,
             lost,
             scanner,
             scan_due: Some(TokioInstant::now()),
@@ -297,7 +328,7 @@ impl Engine {
         let mut refresh_at = TokioInstant::now() + FIRST_REFRESH;
         if let Output::Screen(screen) = output {
             screen
-                .show(self.state.snapshot())
+                .show(self.state.snapshot(self.asked))
                 .map_err(EngineError::Terminal)?;
         }
         loop {
@@ -315,7 +346,7 @@ impl Engine {
                         refresh_at = TokioInstant::now();
                     }
                 }
-                Event::Samples(batch) => self.take_samples(&batch),
+                Event::Drained(batch) => self.take_drained(&batch),
                 Event::Refresh => {
                     is_first = false;
                     // From the time it was due, unless it is long past: no drift, no burst.
@@ -391,7 +422,7 @@ impl Engine {
             Some(Hint) = self.hints.recv() => Event::Hint,
             () = sleep_until(refresh_at) => Event::Refresh,
             () = sleep_until(scan_due) => Event::ScanDue,
-            batch = self.samples.recv() => batch.map_or(Event::Broken("ring"), Event::Samples),
+            batch = self.drained.recv() => batch.map_or(Event::Broken("ring"), Event::Drained),
         }
     }
 
@@ -434,12 +465,12 @@ impl Engine {
         match outcome {
             Outcome::Attached {
                 key,
-                slot,
+                owner,
                 mechanism,
                 since,
             } => {
                 let since = since.saturating_duration_since(self.began);
-                self.state.attached(key, slot, mechanism, since);
+                self.state.attached(key, owner, mechanism, since);
             }
             Outcome::Failed { key, why } => {
                 if let Some(veth) = self.state.failed(key, &why) {
@@ -465,17 +496,25 @@ impl Engine {
         header.attached + header.failed == header.watched
     }
 
-    fn take_samples(&mut self, batch: &Bytes) {
-        let (samples, unreadable) = decode::samples(batch);
-        self.state.sampled(&samples, unreadable);
+    fn take_drained(&mut self, batch: &Batch) {
+        match batch {
+            Batch::Samples(records) => {
+                let (samples, unreadable) = decode::samples(records);
+                self.state.sampled(&samples, unreadable);
+            }
+            Batch::Spills(cpu, records) => {
+                let (spills, unreadable) = decode::spills(records);
+                self.state.spilled(*cpu, &spills, unreadable);
+            }
+        }
     }
 
     async fn refresh(&mut self) -> Snapshot {
         // Or bursts of the interval's last milliseconds would show in the next one.
         self.drainer.drain_now();
         sleep(DRAIN_TIME).await;
-        while let Ok(batch) = self.samples.try_recv() {
-            self.take_samples(&batch);
+        while let Ok(batch) = self.drained.try_recv() {
+            self.take_drained(&batch);
         }
         // A slot that was given to another meanwhile must not be read for the one before.
         while let Ok(outcome) = self.outcomes.try_recv() {
@@ -488,11 +527,22 @@ impl Engine {
                 0
             })
         };
-        self.state
-            .set_lost(count(LostReason::SampleRingFull), count(LostReason::NoSlot));
+        self.state.set_lost(
+            count(LostReason::SampleRingFull),
+            count(LostReason::NoSlot),
+            count(LostReason::NoFlowRoom),
+        );
+        let Self { state, flows, .. } = self;
+        if self.has_flows {
+            // Before the totals, so that flows are never more than those.
+            flows.read(|flow| {
+                state.cached(flow.cpu, flow.family, flow.entry, &flow.key, &flow.stats);
+            });
+        }
+        let jiffies = clock::jiffies(self.jiffy);
         let counters = &self.counters;
-        self.state.tick(now, |slot| counters.read(slot));
-        self.state.snapshot()
+        state.tick(now, jiffies, |slot| counters.read(slot));
+        state.snapshot(self.asked)
     }
 }
 

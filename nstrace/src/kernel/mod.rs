@@ -2,12 +2,14 @@
 //! names `aya`.
 //!
 //! - [`object`] loads the object once and hands out its maps and programs;
+//! - [`capacity`] says how large its maps are made;
 //! - [`attach`] hooks programs to one interface, and undoes that;
 //! - [`worker`] keeps what is attached equal to what is wanted, on a thread of its own, since one
 //!   attachment takes an RCU grace period (10 ms and more);
-//! - [`ring`] drains the samples, on a thread of its own.
+//! - [`ring`] drains the samples and the spill lanes, on a thread of its own.
 
 pub mod attach;
+pub mod capacity;
 pub mod object;
 pub mod ring;
 pub mod worker;

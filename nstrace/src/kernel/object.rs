@@ -11,16 +11,26 @@ use aya::{
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
     programs::{ProgramError, SchedClassifier},
 };
-use nstrace_ebpf::wire::{CpuCounters, LOST_REASONS, LostReason, ProgramConfig};
+use nstrace_ebpf::wire::{
+    CpuCounters, FlowEntry4, FlowEntry6, HASH_WORDS, LOST_REASONS, Lane, LostReason, Owner,
+    ProgramConfig, Spill,
+};
 use zerocopy::IntoBytes as _;
 
-use crate::sys::bpf::{self, CounterArea};
+use super::capacity::{Capacity, Request};
+use crate::sys::{
+    self, bpf,
+    mapped::{CounterArea, FlowArea, Lanes},
+};
 
 /// The object, built by build.rs. Empty where that was told to skip it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/nstrace-bpf"));
 
 /// Length of the windows in which bursts are looked for. Rounded to whole jiffies.
 const WINDOW: Duration = Duration::from_millis(10);
+
+/// A flow without a packet for so long makes room for any new one.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// Size of the samples' ring, in bytes: 9,362 samples of 56 bytes. In 20 ms (see [`super::ring`]) an
 /// interface that is busy on two CPUs sends six at most, so it is enough for 1,500 of them.
@@ -48,9 +58,12 @@ pub enum KernelError {
     /// The object lacks something that this loader expects: they were built apart.
     #[error("the eBPF object has no usable {0}: it is of another version than nstrace itself")]
     Mismatch(&'static str),
-    /// The counters could not be mapped.
+    /// Counters or flows could not be mapped.
     #[error("map the counters into memory")]
     Map(#[source] io::Error),
+    /// The kernel gave no random numbers.
+    #[error("get random numbers for the flow cache")]
+    Random(#[source] io::Error),
     /// A thread could not be made.
     #[error("start the {0} thread")]
     Thread(&'static str, #[source] io::Error),
@@ -67,7 +80,8 @@ impl KernelError {
         const PRIVILEGE: &str = "it needs CAP_BPF and CAP_NET_ADMIN (sudo nstrace ..); where root \
                                  is refused too, see `sysctl kernel.unprivileged_bpf_disabled`, \
                                  kernel lockdown and the container's seccomp profile";
-        const MEMORY: &str = "the maps do not fit in memory; ask for less: --max-interfaces N";
+        const MEMORY: &str = "the maps do not fit in memory; ask for less: \
+                              --max-interfaces N, --ipv4-flows N, --ipv6-flows N";
         const KERNEL: &str = "nstrace needs Linux 5.10 or newer, with CONFIG_BPF_SYSCALL";
         match self {
             Self::Load(error) if is_permission_denied(error.as_ref()) => Some(PRIVILEGE),
@@ -76,7 +90,11 @@ impl KernelError {
             } => Some(PRIVILEGE),
             Self::Load(error) if is_out_of_memory(error.as_ref()) => Some(MEMORY),
             Self::Load(_) | Self::Program { .. } => Some(KERNEL),
-            Self::Skipped | Self::Mismatch(_) | Self::Map(_) | Self::Thread(..) => None,
+            Self::Skipped
+            | Self::Mismatch(_)
+            | Self::Map(_)
+            | Self::Random(_)
+            | Self::Thread(..) => None,
         }
     }
 }
@@ -116,8 +134,12 @@ pub struct Kernel {
     pub slots: SlotMaps,
     /// The counters, in memory.
     pub counters: CounterArea,
-    /// Number of slots.
-    pub slot_count: u32,
+    /// The flow cache, in memory.
+    pub flows: FlowArea,
+    /// What leaves it, in memory.
+    pub lanes: Lanes,
+    /// How large all of it is.
+    pub capacity: Capacity,
     /// Closed windows.
     pub samples: RingBuf<MapData>,
     /// What was lost.
@@ -142,17 +164,17 @@ pub struct SlotMaps {
 }
 
 impl SlotMaps {
-    /// Lets an interface count into `slot`, or, with `None`, into nothing.
+    /// Lets an interface count for `owner`, or, with `None`, for nobody.
     ///
     /// # Errors
     ///
     /// If the hash of high ifindexes is full.
-    pub fn set(&mut self, ifindex: u32, slot: Option<u32>) -> Result<(), MapError> {
-        let value = slot.map_or(0, |slot| slot + 1);
+    pub fn set(&mut self, ifindex: u32, owner: Option<Owner>) -> Result<(), MapError> {
+        let value = owner.map_or(0, |owner| owner.to_bits() | Owner::WATCHED);
         if ifindex < self.direct.len() {
             return self.direct.set(ifindex, value, 0);
         }
-        match slot {
+        match owner {
             Some(_) => self.high.insert(ifindex, value, 0),
             None => self.high.remove(&ifindex),
         }
@@ -174,8 +196,7 @@ impl Lost {
 }
 
 impl Kernel {
-    /// Loads the object with room for `slot_count` interfaces at a time, and a ring of `ring_bytes`
-    /// (rounded up to a power of two of pages).
+    /// Loads the object with maps as large as `request` says, or as suits the machine.
     ///
     /// # Errors
     ///
@@ -184,22 +205,24 @@ impl Kernel {
     /// # Minimum kernel version
     ///
     /// 5.10.
-    pub fn load(slot_count: u32, ring_bytes: u32) -> Result<Self, KernelError> {
+    pub fn load(request: Request) -> Result<Self, KernelError> {
         if OBJECT.is_empty() {
             return Err(KernelError::Skipped);
         }
         bpf::lift_memlock_limit();
         let cpus = bpf::possible_cpus().map_err(KernelError::Map)?;
-        let jiffy = crate::sys::clock::jiffy();
-        let window_jiffies = (WINDOW.as_nanos() / jiffy.as_nanos().max(1)).clamp(1, 1000) as u32;
-        let config = ProgramConfig {
-            slots: slot_count,
-            window_jiffies,
-        };
+        let capacity = Capacity::new(request, cpus, sys::memory());
+        let jiffy = sys::clock::jiffy();
+        let config = config(&capacity, jiffy)?;
+        let entries = |each: u32| cpus * each.max(1);
         let mut ebpf = EbpfLoader::new()
             .override_global("CONFIG", config.as_bytes(), true)
-            .map_max_entries("COUNTERS", cpus * slot_count)
-            .map_max_entries("SAMPLES", ring_bytes)
+            .map_max_entries("COUNTERS", entries(capacity.slots))
+            .map_max_entries("FLOWS4", entries(capacity.flows4))
+            .map_max_entries("FLOWS6", entries(capacity.flows6))
+            .map_max_entries("SPILLS", entries(capacity.spills))
+            .map_max_entries("LANES", cpus)
+            .map_max_entries("SAMPLES", capacity.ring_bytes)
             .load(OBJECT)
             .map_err(|error| KernelError::Load(Box::new(error)))?;
         let programs = Programs {
@@ -208,17 +231,22 @@ impl Kernel {
         };
         #[cfg(feature = "bpf-log")]
         start_log(&mut ebpf);
-        let counters = take(&mut ebpf, "COUNTERS")?;
-        let Map::Array(data) = &counters else {
-            return Err(KernelError::Mismatch("COUNTERS"));
-        };
-        let info = data
-            .info()
-            .map_err(|_error| KernelError::Mismatch("COUNTERS"))?;
-        if info.value_size() as usize != size_of::<CpuCounters>() {
-            return Err(KernelError::Mismatch("COUNTERS"));
-        }
-        let counters = CounterArea::open(data.fd(), cpus, slot_count).map_err(KernelError::Map)?;
+        let counters = array::<CpuCounters>(&mut ebpf, "COUNTERS")?;
+        let counters =
+            CounterArea::open(counters.fd(), cpus, capacity.slots).map_err(KernelError::Map)?;
+        let (v4, v6) = (
+            array::<FlowEntry4>(&mut ebpf, "FLOWS4")?,
+            array::<FlowEntry6>(&mut ebpf, "FLOWS6")?,
+        );
+        let (flows4, flows6) = (capacity.flows4.max(1), capacity.flows6.max(1));
+        let flows =
+            FlowArea::open(v4.fd(), v6.fd(), cpus, flows4, flows6).map_err(KernelError::Map)?;
+        let (lanes, spills) = (
+            array::<Lane>(&mut ebpf, "LANES")?,
+            array::<Spill>(&mut ebpf, "SPILLS")?,
+        );
+        let lanes = Lanes::open(lanes.fd(), spills.fd(), cpus, capacity.spills.max(1))
+            .map_err(KernelError::Map)?;
         let slots = SlotMaps {
             direct: typed(take(&mut ebpf, "SLOTS")?, "SLOTS")?,
             high: typed(take(&mut ebpf, "SLOTS_HIGH")?, "SLOTS_HIGH")?,
@@ -231,12 +259,47 @@ impl Kernel {
             programs,
             slots,
             counters,
-            slot_count,
+            flows,
+            lanes,
+            capacity,
             samples: typed(take(&mut ebpf, "SAMPLES")?, "SAMPLES")?,
             lost: Lost(lost),
-            window: jiffy * window_jiffies,
+            window: jiffy * config.window_jiffies,
         })
     }
+}
+
+/// What the programs are told.
+fn config(capacity: &Capacity, jiffy: Duration) -> Result<ProgramConfig, KernelError> {
+    let jiffies = |time: Duration, most: u128| {
+        let jiffies = time.as_nanos() / jiffy.as_nanos().max(1);
+        u32::try_from(jiffies.clamp(1, most)).unwrap_or(1)
+    };
+    let mut hash_keys = [0; HASH_WORDS];
+    sys::random(hash_keys.as_mut_bytes()).map_err(KernelError::Random)?;
+    Ok(ProgramConfig {
+        hash_keys: hash_keys.map(|key: u64| key | 1),
+        slots: capacity.slots,
+        window_jiffies: jiffies(WINDOW, 1000),
+        flow4_bits: capacity.flows4.checked_ilog2().unwrap_or(0),
+        flow6_bits: capacity.flows6.checked_ilog2().unwrap_or(0),
+        lane_length: capacity.spills,
+        idle_jiffies: jiffies(IDLE, 100_000),
+    })
+}
+
+/// An array map whose values are `T`s.
+fn array<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {
+    let Map::Array(data) = take(ebpf, name)? else {
+        return Err(KernelError::Mismatch(name));
+    };
+    let info = data
+        .info()
+        .map_err(|_error| KernelError::Mismatch(name))?;
+    if info.value_size() as usize != size_of::<T>() {
+        return Err(KernelError::Mismatch(name));
+    }
+    Ok(data)
 }
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {

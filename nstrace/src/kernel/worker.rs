@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nstrace_ebpf::wire::Owner;
 use tokio::sync::mpsc as tokio_mpsc;
 
 use super::{
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     error_chain,
     state::{IfaceKey, Mechanism, Totals},
-    sys::bpf::CounterArea,
+    sys::mapped::CounterArea,
 };
 
 /// An interface that shall be attached.
@@ -43,8 +44,8 @@ pub enum Outcome {
     Attached {
         /// Which.
         key: IfaceKey,
-        /// Where its counters are.
-        slot: u32,
+        /// Where its counters are, and whose flows are its own.
+        owner: Owner,
         /// How it was attached.
         mechanism: Mechanism,
         /// Before its first packet could be counted.
@@ -101,7 +102,10 @@ impl Worker {
             attacher,
             slots: Slots {
                 maps: slots,
-                free: (0..slot_count).collect(),
+                free: (0..=u16::MAX)
+                    .take(slot_count as usize)
+                    .map(|slot| Owner { slot, tenure: 0 })
+                    .collect(),
                 counters,
             },
             attached: HashMap::new(),
@@ -149,37 +153,41 @@ struct Slots {
     maps: SlotMaps,
     /// First freed, first used: a program that still runs for the last owner of a slot (a filter
     /// is freed after a grace period) is long done when the slot is given out again.
-    free: VecDeque<u32>,
+    free: VecDeque<Owner>,
     counters: Arc<CounterArea>,
 }
 
 impl Slots {
-    fn take(&mut self, key: IfaceKey) -> Result<u32, String> {
-        let slot = self
+    fn take(&mut self, key: IfaceKey) -> Result<Owner, String> {
+        let owner = self
             .free
             .pop_front()
             .ok_or("no free slot: give --max-interfaces a higher N")?;
-        self.counters.clear(slot);
-        if let Err(error) = self.maps.set(key.ifindex.0, Some(slot)) {
-            self.free.push_front(slot);
+        self.counters.clear(owner.slot.into());
+        if let Err(error) = self.maps.set(key.ifindex.0, Some(owner)) {
+            self.free.push_front(owner);
             return Err(format!("give it a slot: {error}"));
         }
-        Ok(slot)
+        Ok(owner)
     }
 
-    fn give_back(&mut self, key: IfaceKey, slot: u32) -> Totals {
+    fn give_back(&mut self, key: IfaceKey, owner: Owner) -> Totals {
         if let Err(error) = self.maps.set(key.ifindex.0, None) {
             tracing::debug!(%error, ?key, "slot stays set");
         }
-        self.free.push_back(slot);
-        Totals::sum(self.counters.read(slot))
+        // What the cache still has of this owner's flows is not the next one's.
+        self.free.push_back(Owner {
+            slot: owner.slot,
+            tenure: (owner.tenure + 1) % Owner::TENURES,
+        });
+        Totals::sum(self.counters.read(owner.slot.into()))
     }
 }
 
 struct Reconciler {
     attacher: Attacher,
     slots: Slots,
-    attached: HashMap<IfaceKey, (Attachment, u32)>,
+    attached: HashMap<IfaceKey, (Attachment, Owner)>,
     failed: HashMap<IfaceKey, Instant>,
     outcomes: tokio_mpsc::Sender<Outcome>,
 }
@@ -245,8 +253,8 @@ impl Reconciler {
     fn attach(&mut self, wish: &Wish) {
         let key = wish.key;
         // The slot before the program: no packet is seen that has none.
-        let slot = match self.slots.take(key) {
-            Ok(slot) => slot,
+        let owner = match self.slots.take(key) {
+            Ok(owner) => owner,
             Err(why) => return self.fail(key, why),
         };
         let since = Instant::now();
@@ -255,19 +263,19 @@ impl Reconciler {
                 // The next look at the host, which is on its way, knows who it is.
                 tracing::debug!(?key, "replaced before it was attached");
                 self.attacher.detach(attachment);
-                self.slots.give_back(key, slot);
+                self.slots.give_back(key, owner);
             }
             Ok((attachment, mechanism)) => {
-                self.attached.insert(key, (attachment, slot));
+                self.attached.insert(key, (attachment, owner));
                 self.tell(Outcome::Attached {
                     key,
-                    slot,
+                    owner,
                     mechanism,
                     since,
                 });
             }
             Err(error) => {
-                self.slots.give_back(key, slot);
+                self.slots.give_back(key, owner);
                 if error.is_gone() {
                     tracing::debug!(?key, "gone before it was attached");
                 } else {
@@ -283,13 +291,13 @@ impl Reconciler {
     }
 
     fn detach(&mut self, key: IfaceKey, is_gone: bool) {
-        let Some((attachment, slot)) = self.attached.remove(&key) else {
+        let Some((attachment, owner)) = self.attached.remove(&key) else {
             return;
         };
         if self.attacher.detach(attachment) == Mechanism::Clsact && !is_gone {
             thread::sleep(GRACE);
         }
-        let totals = Box::new(self.slots.give_back(key, slot));
+        let totals = Box::new(self.slots.give_back(key, owner));
         self.tell(Outcome::Detached {
             key,
             totals,

@@ -50,7 +50,7 @@ impl Burst {
         let mut still_open: BTreeMap<u64, Bytes> = BTreeMap::new();
         for cpu in open {
             let sum = still_open.entry(cpu.window_end).or_default();
-            *sum = plus(*sum, bytes(cpu.window));
+            *sum = plus(*sum, bytes(cpu.window()));
         }
         let mut largest = std::mem::take(&mut self.largest);
         for window in self.windows.values_mut() {
@@ -105,6 +105,8 @@ fn bits_per_second(bytes: u64, window: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::FromZeros as _;
+
     use super::*;
 
     const WINDOW: Duration = Duration::from_millis(10);
@@ -114,12 +116,12 @@ mod tests {
     }
 
     fn open(window_end: u64, rx: u64, tx: u64) -> CpuCounters {
-        CpuCounters {
-            classes: Default::default(),
-            window: tallies(rx, tx),
-            window_end,
-            reserved: [0; 11],
+        let mut counters = CpuCounters::new_zeroed();
+        counters.window_end = window_end;
+        for (classes, tally) in counters.classes.iter_mut().zip(tallies(rx, tx)) {
+            classes[0] = tally;
         }
+        counters
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! it with the same ifindex is another row, with another generation.
 
 mod burst;
+pub mod flow;
 mod history;
 mod row;
 pub mod snapshot;
@@ -16,15 +17,19 @@ use std::{
     time::Duration,
 };
 
-use nstrace_ebpf::wire::{CpuCounters, Sample};
+use nstrace_ebpf::wire::{CpuCounters, Direction, FlowFamily, FlowStats, Owner, Sample, Spill};
 
 pub use row::{Labels, RowState};
-pub use snapshot::{Snapshot, SortKey};
+pub use snapshot::{FlowsAsked, Snapshot, SortKey};
 pub use totals::Totals;
 
 use crate::{
     topology::model::{Identity, Iface, Ifindex, Netns, Peer, Topology},
     topology::target::Target,
+};
+use flow::{
+    Clock, FlowEvent, FlowTable,
+    ledger::{Delta, Ledger},
 };
 use row::Row;
 use snapshot::Header;
@@ -64,12 +69,47 @@ impl Mechanism {
 pub const GONE_FOR: Duration = Duration::from_secs(5);
 /// Rows of interfaces that are gone, at most; the oldest leave first.
 const MAX_GONE: usize = 1024;
+/// Flows of one interface that are remembered, unless told otherwise.
+pub const FLOW_LIMIT: usize = 8192;
+/// Flows of all interfaces together: some 64 MB. Each gets an even share.
+const MAX_FLOWS: usize = 1 << 18;
+/// But at least so many.
+const MIN_FLOW_LIMIT: usize = 64;
 
 /// What makes a row's interface that interface, beside the host veth's ifindex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Anchor {
     netns: Identity,
     ifindex: Ifindex,
+}
+
+/// What the state is told about the kernel side.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Length of a sample's window.
+    pub window: Duration,
+    /// Length of a jiffy.
+    pub jiffy: Duration,
+    /// CPUs, each with a flow cache.
+    pub cpus: u32,
+    /// Entries of a CPU's cache of IPv4 flows.
+    pub flows4: u32,
+    /// The same of IPv6 flows.
+    pub flows6: u32,
+    /// Flows of one interface that are remembered at a time.
+    pub flow_limit: usize,
+    /// Whether [`Snapshot::flow_events`] are wanted.
+    pub tells_flows: bool,
+}
+
+/// The flows of all interfaces.
+#[derive(Debug)]
+struct Flows {
+    ledger: Ledger,
+    tables: HashMap<Owner, FlowTable>,
+    limit: usize,
+    tells: bool,
+    events: Vec<(Arc<Labels>, FlowEvent)>,
 }
 
 /// What is watched and what was counted.
@@ -81,18 +121,28 @@ pub struct State {
     netnses: usize,
     warnings: Vec<String>,
     window: Duration,
-    ticked: Duration,
+    flows: Flows,
+    clock: Clock,
     interval: Duration,
     lost_samples: u64,
-    unreadable_samples: u64,
+    unreadable: u64,
     uncounted: u64,
+    flowless: u64,
 }
 
 impl State {
-    /// Nothing watched yet. `targets` restrict what will be; `window` is the length of a sample's
-    /// window.
+    /// Nothing watched yet. `targets` restrict what will be.
     #[must_use]
-    pub fn new(targets: Vec<Target>, window: Duration) -> Self {
+    pub fn new(targets: Vec<Target>, settings: Settings) -> Self {
+        let Settings {
+            window,
+            jiffy,
+            cpus,
+            flows4,
+            flows6,
+            flow_limit,
+            tells_flows,
+        } = settings;
         Self {
             targets,
             rows: BTreeMap::new(),
@@ -100,11 +150,23 @@ impl State {
             netnses: 0,
             warnings: Vec::new(),
             window,
-            ticked: Duration::ZERO,
+            flows: Flows {
+                ledger: Ledger::new(cpus, flows4, flows6),
+                tables: HashMap::new(),
+                limit: flow_limit,
+                tells: tells_flows,
+                events: Vec::new(),
+            },
+            clock: Clock {
+                now: Duration::ZERO,
+                jiffies: 0,
+                jiffy,
+            },
             interval: Duration::ZERO,
             lost_samples: 0,
-            unreadable_samples: 0,
+            unreadable: 0,
             uncounted: 0,
+            flowless: 0,
         }
     }
 
@@ -176,9 +238,9 @@ impl State {
     }
 
     /// An interface is counted, since `now` at the latest.
-    pub fn attached(&mut self, key: IfaceKey, slot: u32, mechanism: Mechanism, now: Duration) {
+    pub fn attached(&mut self, key: IfaceKey, owner: Owner, mechanism: Mechanism, now: Duration) {
         if let Some(row) = self.rows.get_mut(&key) {
-            row.attached(slot, mechanism, now);
+            row.attached(owner, mechanism, now);
         }
     }
 
@@ -202,7 +264,7 @@ impl State {
 
     /// Takes in what the ring brought.
     pub fn sampled(&mut self, samples: &[Sample], unreadable: usize) {
-        self.unreadable_samples += unreadable as u64;
+        self.unreadable += unreadable as u64;
         let mut by_slot: BTreeMap<u32, &mut Row> = self
             .rows
             .values_mut()
@@ -216,14 +278,43 @@ impl State {
         }
     }
 
-    /// Closes an interval: `read` gives the counters of a slot on each CPU.
+    /// Takes in what left a CPU's flow cache.
+    pub fn spilled(&mut self, cpu: u32, spills: &[Spill], unreadable: usize) {
+        self.unreadable += unreadable as u64;
+        for spill in spills {
+            match self.flows.ledger.spilled(cpu, spill) {
+                Some(delta) => self.flows.add(&delta),
+                None => self.unreadable += 1,
+            }
+        }
+    }
+
+    /// Takes in an entry of a CPU's flow cache, as it was read in one life.
+    pub fn cached(
+        &mut self,
+        cpu: u32,
+        family: FlowFamily,
+        entry: u32,
+        key: &[u64; 5],
+        stats: &FlowStats,
+    ) {
+        let delta = self.flows.ledger.live(family, cpu, entry, key, stats);
+        if let Some(delta) = delta {
+            self.flows.add(&delta);
+        }
+    }
+
+    /// Closes an interval: `read` gives the counters of a slot on each CPU. Flows must have been
+    /// taken in before; `jiffies` is the programs' clock, modulo 2^32.
     pub fn tick<I: Iterator<Item = CpuCounters>>(
         &mut self,
         now: Duration,
+        jiffies: u32,
         read: impl Fn(u32) -> I,
     ) {
-        self.interval = now.saturating_sub(self.ticked);
-        self.ticked = now;
+        self.interval = now.saturating_sub(self.clock.now);
+        self.clock.now = now;
+        self.clock.jiffies = jiffies;
         let window = self.window;
         for row in self.rows.values_mut() {
             if let Some(slot) = row.slot() {
@@ -232,19 +323,28 @@ impl State {
                 row.rest(now);
             }
         }
+        self.flows.tick(&self.rows, &self.clock, self.interval);
         self.forget(now);
     }
 
-    /// How much the kernel side could not hand over, and how many packets it could not count.
-    pub fn set_lost(&mut self, samples: u64, uncounted: u64) {
+    /// How many samples the kernel side could not hand over, how many packets it could not count,
+    /// and how many no flow had room for.
+    pub fn set_lost(&mut self, samples: u64, uncounted: u64, flowless: u64) {
         self.lost_samples = samples;
         self.uncounted = uncounted;
+        self.flowless = flowless;
     }
 
     /// Drops rows that have been gone for long enough, or are too many.
     fn forget(&mut self, now: Duration) {
-        self.rows
-            .retain(|_, row| row.gone_for(now).is_none_or(|gone| gone < GONE_FOR));
+        let (flows, clock) = (&mut self.flows, &self.clock);
+        self.rows.retain(|_, row| {
+            let stays = row.gone_for(now).is_none_or(|gone| gone < GONE_FOR);
+            if !stays {
+                flows.forget(row, clock);
+            }
+            stays
+        });
         let mut gone: Vec<(Duration, IfaceKey)> = self
             .rows
             .iter()
@@ -253,7 +353,9 @@ impl State {
         if gone.len() > MAX_GONE {
             gone.sort_unstable();
             for (_, key) in &gone[MAX_GONE..] {
-                self.rows.remove(key);
+                if let Some(row) = self.rows.remove(key) {
+                    self.flows.forget(&row, &self.clock);
+                }
             }
         }
     }
@@ -263,7 +365,7 @@ impl State {
     pub fn header(&self) -> Header {
         let alive = || self.rows.values().filter(|row| !row.is_gone());
         Header {
-            elapsed: self.ticked,
+            elapsed: self.clock.now,
             interval: self.interval,
             netnses: self.netnses,
             watched: alive().count(),
@@ -272,22 +374,92 @@ impl State {
                 .filter(|row| matches!(row.state, RowState::Failed(_)))
                 .count(),
             mechanism: alive().find_map(Row::mechanism),
-            lost_samples: self.lost_samples + self.unreadable_samples,
+            lost_samples: self.lost_samples + self.unreadable,
             uncounted: self.uncounted,
+            flowless: self.flowless,
             warnings: self.warnings.clone(),
         }
     }
 
-    /// A copy for one refresh.
+    /// A copy for one refresh, with the flows that are asked for. What has happened to flows is told
+    /// once.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&mut self, asked: FlowsAsked) -> Snapshot {
         Snapshot {
             header: self.header(),
             rows: self
                 .rows
                 .iter()
-                .map(|(key, row)| row.snapshot(*key, self.ticked))
+                .map(|(key, row)| {
+                    let table = row.owner.and_then(|owner| self.flows.tables.get(&owner));
+                    let (flows, rest) = table.map_or_else(Default::default, |table| {
+                        table.top(asked.of(*key), &self.clock)
+                    });
+                    row.snapshot(*key, self.clock.now, flows, rest)
+                })
                 .collect(),
+            flow_events: std::mem::take(&mut self.flows.events),
+        }
+    }
+
+    /// Everything that flows and what no flow could hold add up to, of one row: the same as its
+    /// totals as soon as no packet is under way.
+    #[must_use]
+    pub fn flow_sum(&self, key: IfaceKey) -> Option<[flow::Counts; 2]> {
+        let row = self.rows.get(&key)?;
+        let table = self.flows.tables.get(&row.owner?);
+        Some([Direction::Rx, Direction::Tx].map(|direction| {
+            let mut sum = row.totals().other[direction as usize];
+            if let Some(table) = table {
+                sum += table.sum(direction);
+            }
+            sum
+        }))
+    }
+}
+
+impl Flows {
+    fn add(&mut self, delta: &Delta) {
+        // Also of an owner that is not known yet: the news of its attachment is on its way.
+        let share = MAX_FLOWS / self.tables.len().max(1);
+        let limit = self.limit.min(share.max(MIN_FLOW_LIMIT));
+        let table = self.tables.entry(delta.owner).or_default();
+        table.add(delta, limit, self.tells);
+    }
+
+    fn tick(&mut self, rows: &BTreeMap<IfaceKey, Row>, clock: &Clock, interval: Duration) {
+        let known: HashMap<Owner, &Row> = rows
+            .values()
+            .filter_map(|row| Some((row.owner?, row)))
+            .collect();
+        let Self {
+            tables,
+            events,
+            tells,
+            ..
+        } = self;
+        tables.retain(|owner, table| {
+            let row = known.get(owner);
+            let mut tell = |event| {
+                if let Some(row) = row {
+                    events.push((Arc::clone(row.labels()), event));
+                }
+            };
+            let tell: Option<&mut dyn FnMut(FlowEvent)> =
+                if *tells { Some(&mut tell) } else { None };
+            table.tick(clock, interval, tell);
+            // Of an owner whose row was forgotten, what came later.
+            row.is_some() || !table.is_empty()
+        });
+    }
+
+    fn forget(&mut self, row: &Row, clock: &Clock) {
+        let Some(table) = row.owner.and_then(|owner| self.tables.remove(&owner)) else {
+            return;
+        };
+        if self.tells {
+            let labels = row.labels();
+            table.end(clock, |event| self.events.push((Arc::clone(labels), event)));
         }
     }
 }

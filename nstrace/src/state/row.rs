@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use nstrace_ebpf::wire::{CpuCounters, DIRECTIONS, Direction, Tally};
+use nstrace_ebpf::wire::{CpuCounters, DIRECTIONS, Direction, Owner, Tally};
 
 use super::{
     Anchor, IfaceKey, Mechanism, Totals,
     burst::Burst,
+    flow::{FlowSnapshot, Rest},
     history::History,
     snapshot::{Rate, RowSnapshot},
     totals::since,
@@ -49,6 +50,8 @@ pub(super) struct Row {
     pub(super) state: RowState,
     pub(super) burst: Burst,
     pub(super) host_mac: Option<String>,
+    /// Whose flows are its own; stays when it is gone.
+    pub(super) owner: Option<Owner>,
     is_final: bool,
     labels: Arc<Labels>,
     totals: Totals,
@@ -64,6 +67,7 @@ impl Row {
             state: RowState::Pending,
             burst: Burst::default(),
             host_mac: None,
+            owner: None,
             is_final: false,
             labels: Arc::new(labels),
             totals: Totals::default(),
@@ -105,10 +109,11 @@ impl Row {
         }
     }
 
-    pub(super) fn attached(&mut self, slot: u32, mechanism: Mechanism, now: Duration) {
+    pub(super) fn attached(&mut self, owner: Owner, mechanism: Mechanism, now: Duration) {
+        self.owner = Some(owner);
         // It may have left while it was being attached.
         if !self.is_gone() {
-            self.state = RowState::Attached(slot, mechanism);
+            self.state = RowState::Attached(owner.slot.into(), mechanism);
             self.ticked = now;
         }
     }
@@ -120,6 +125,14 @@ impl Row {
             self.state = RowState::Failed(why.to_owned());
         }
         !is_known
+    }
+
+    pub(super) const fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    pub(super) const fn labels(&self) -> &Arc<Labels> {
+        &self.labels
     }
 
     pub(super) fn host_veth(&self) -> &str {
@@ -158,8 +171,12 @@ impl Row {
         let elapsed = now.saturating_sub(self.ticked);
         let delta = |direction| since(totals.of(direction), self.totals.of(direction));
         let [rx, tx] = [Direction::Rx, Direction::Tx].map(delta);
+        let [rx_extra, tx_extra] = [0, 1].map(|at| since(totals.extra[at], self.totals.extra[at]));
         self.history.add(self.ticked, now, rx.bytes + tx.bytes);
-        self.rates = [rate(rx, elapsed, peaks[0]), rate(tx, elapsed, peaks[1])];
+        self.rates = [
+            rate(rx, rx_extra, elapsed, peaks[0]),
+            rate(tx, tx_extra, elapsed, peaks[1]),
+        ];
         self.totals = totals;
         self.ticked = now;
     }
@@ -171,7 +188,23 @@ impl Row {
         self.ticked = now;
     }
 
-    pub(super) fn snapshot(&self, key: IfaceKey, now: Duration) -> RowSnapshot {
+    /// With those of its flows that are to be shown, and all others as `rest`.
+    pub(super) fn snapshot(
+        &self,
+        key: IfaceKey,
+        now: Duration,
+        flows: Vec<FlowSnapshot>,
+        rest: Rest,
+    ) -> RowSnapshot {
+        // What no flow holds, and what is still on its way here, is other as well. Flows are read
+        // before totals, so they are never more.
+        let other = [Direction::Rx, Direction::Tx].map(|direction| {
+            let mut left = self.totals.counts(direction);
+            for flow in &flows {
+                left = left.without(flow.counts[direction as usize]);
+            }
+            left
+        });
         RowSnapshot {
             key,
             labels: Arc::clone(&self.labels),
@@ -181,13 +214,18 @@ impl Row {
             totals: self.totals,
             rates: self.rates,
             history: self.history.bits_per_second(),
+            flows,
+            other: Rest {
+                flows: rest.flows,
+                counts: other,
+            },
         }
     }
 }
 
 /// Rates over `elapsed`. A window is never slower than the interval it lies in, except by the
 /// jiffy by which its bounds are blurred.
-fn rate(delta: Tally, elapsed: Duration, peak_bps: u64) -> Rate {
+fn rate(delta: Tally, extra: Tally, elapsed: Duration, peak_bps: u64) -> Rate {
     let seconds = elapsed.as_secs_f64();
     if seconds <= 0.0 {
         return Rate::default();
@@ -202,7 +240,9 @@ fn rate(delta: Tally, elapsed: Duration, peak_bps: u64) -> Rate {
     let bps = per_second(delta.bytes * 8);
     Rate {
         pps: per_second(delta.packets),
+        wire_pps: per_second(delta.packets + extra.packets),
         bps,
+        wire_bps: per_second((delta.bytes + extra.bytes) * 8),
         peak_bps: peak_bps.max(bps),
     }
 }

@@ -4,15 +4,22 @@ use std::{cmp::Ordering, sync::Arc, time::Duration};
 
 use nstrace_ebpf::wire::{DIRECTIONS, Direction, Tally};
 
-use super::{IfaceKey, Labels, Mechanism, RowState, Totals};
+use super::{
+    IfaceKey, Labels, Mechanism, RowState, Totals,
+    flow::{Counts, FlowEvent, FlowSnapshot, Rest},
+};
 
 /// Speed of one direction over the last interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rate {
     /// Packets (skbs) per second.
     pub pps: u64,
+    /// Wire packets per second.
+    pub wire_pps: u64,
     /// Bits per second.
     pub bps: u64,
+    /// Wire bits per second.
+    pub wire_bps: u64,
     /// Bits per second in the busiest window (10 ms) of the interval.
     pub peak_bps: u64,
 }
@@ -38,6 +45,8 @@ pub struct Header {
     pub lost_samples: u64,
     /// Packets that were seen and not counted.
     pub uncounted: u64,
+    /// Packets that no flow had room for. They are in every total, and in [`RowSnapshot::other`].
+    pub flowless: u64,
     /// What could not be looked at, or is odd. Untrusted.
     pub warnings: Vec<String>,
 }
@@ -61,6 +70,10 @@ pub struct RowSnapshot {
     pub rates: [Rate; DIRECTIONS],
     /// Bits per second in each second of the last minute, oldest first.
     pub history: Vec<u64>,
+    /// Its top flows, as many as were asked for: by rate, then by bytes.
+    pub flows: Vec<FlowSnapshot>,
+    /// Everything else that it carried: those flows and this are its totals.
+    pub other: Rest,
 }
 
 impl RowSnapshot {
@@ -80,6 +93,12 @@ impl RowSnapshot {
     #[must_use]
     pub const fn rate(&self, direction: Direction) -> Rate {
         self.rates[direction as usize]
+    }
+
+    /// Total of one direction, with what it is on a wire.
+    #[must_use]
+    pub fn counts(&self, direction: Direction) -> Counts {
+        self.totals.counts(direction)
     }
 
     /// Total of one direction.
@@ -176,4 +195,30 @@ pub struct Snapshot {
     pub header: Header,
     /// Every watched interface, by key.
     pub rows: Vec<RowSnapshot>,
+    /// What has happened to flows in the last interval, where that was asked for.
+    pub flow_events: Vec<(Arc<Labels>, FlowEvent)>,
+}
+
+/// Which flows a snapshot shall have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FlowsAsked {
+    /// None.
+    #[default]
+    None,
+    /// So many of each row.
+    OfAll(usize),
+    /// So many of one row.
+    OfOne(IfaceKey, usize),
+}
+
+impl FlowsAsked {
+    /// How many of this row.
+    #[must_use]
+    pub fn of(self, key: IfaceKey) -> usize {
+        match self {
+            Self::OfAll(count) => count,
+            Self::OfOne(one, count) if one == key => count,
+            Self::None | Self::OfOne(..) => 0,
+        }
+    }
 }

@@ -4,11 +4,20 @@ use std::cell::RefCell;
 
 use nstrace_ebpf::wire::{Class, Direction, Tally, WIRE_VERSION};
 use proptest::prelude::*;
+use zerocopy::FromZeros as _;
 
 use super::{snapshot::RowSnapshot, *};
 use crate::topology::model::{Container, Kind, Link, NetnsInode, Nsid, Watch};
 
-const WINDOW: Duration = Duration::from_millis(10);
+const SETTINGS: Settings = Settings {
+    window: Duration::from_millis(10),
+    jiffy: Duration::from_millis(4),
+    cpus: 2,
+    flows4: 4,
+    flows6: 4,
+    flow_limit: 8,
+    tells_flows: false,
+};
 const TCX: Mechanism = Mechanism::Tcx;
 
 const fn at(seconds: u64) -> Duration {
@@ -50,7 +59,7 @@ fn topology(netnses: Vec<Netns>) -> Topology {
 }
 
 fn watch_all() -> State {
-    State::new(Vec::new(), WINDOW)
+    State::new(Vec::new(), SETTINGS)
 }
 
 /// A state that has attached `netns` in slot 3 at second 1, and its key.
@@ -59,7 +68,7 @@ fn attached(netns: Netns) -> (State, IfaceKey) {
     let mut state = watch_all();
     state.follow(&topology(vec![netns]), at(0));
     let key = only_wanted(&state);
-    state.attached(key, 3, TCX, at(1));
+    state.attached(key, owner(3), TCX, at(1));
     (state, key)
 }
 
@@ -72,13 +81,25 @@ fn only_wanted(state: &State) -> IfaceKey {
 }
 
 #[track_caller]
-fn row(state: &State, key: IfaceKey) -> RowSnapshot {
-    let row = state.snapshot().rows.into_iter().find(|row| row.key == key);
+fn row(state: &mut State, key: IfaceKey) -> RowSnapshot {
+    let row = state
+        .snapshot(FlowsAsked::None)
+        .rows
+        .into_iter()
+        .find(|row| row.key == key);
     row.expect("the row is shown")
 }
 
-fn is_shown(state: &State, key: IfaceKey) -> bool {
-    state.snapshot().rows.iter().any(|row| row.key == key)
+fn is_shown(state: &mut State, key: IfaceKey) -> bool {
+    state
+        .snapshot(FlowsAsked::None)
+        .rows
+        .iter()
+        .any(|row| row.key == key)
+}
+
+const fn owner(slot: u16) -> Owner {
+    Owner { slot, tenure: 0 }
 }
 
 const fn tally(packets: u64, bytes: u64) -> Tally {
@@ -86,13 +107,10 @@ const fn tally(packets: u64, bytes: u64) -> Tally {
 }
 
 /// Counters of one CPU: all of `rx` and `tx` in one class each, and nothing in an open window.
+/// With nothing in the open window.
 fn counters(rx: Tally, tx: Tally) -> CpuCounters {
-    let mut counters = CpuCounters {
-        classes: Default::default(),
-        window: Default::default(),
-        window_end: 0,
-        reserved: [0; 11],
-    };
+    let mut counters = CpuCounters::new_zeroed();
+    counters.window_base = [rx, tx];
     counters.classes[Direction::Rx as usize][Class::Ipv4Tcp as usize] = rx;
     counters.classes[Direction::Tx as usize][Class::Arp as usize] = tx;
     counters
@@ -117,22 +135,22 @@ fn an_interface_is_pending_then_attached_then_counted() {
     state.follow(&topology(vec![netns("web", 7, 13)]), at(0));
     let key = only_wanted(&state);
     assert_eq!(key.ifindex, Ifindex(13));
-    assert_eq!(row(&state, key).state, RowState::Pending);
-    assert_eq!(row(&state, key).mechanism, None);
+    assert_eq!(row(&mut state, key).state, RowState::Pending);
+    assert_eq!(row(&mut state, key).mechanism, None);
 
-    state.attached(key, 3, TCX, at(1));
+    state.attached(key, owner(3), TCX, at(1));
     assert_eq!(only_wanted(&state), key);
-    assert_eq!(row(&state, key).state, RowState::Attached(3, TCX));
+    assert_eq!(row(&mut state, key).state, RowState::Attached(3, TCX));
 
     state.sampled(&[sample(3, 20, 500), sample(3, 20, 750)], 0);
-    state.tick(at(3), |slot| {
+    state.tick(at(3), 0, |slot| {
         assert_eq!(slot, 3);
         // Two CPUs.
         let first = counters(tally(10, 1000), tally(1, 60));
         let second = counters(tally(5, 500), tally(0, 0));
         [first, second].into_iter()
     });
-    let counted = row(&state, key);
+    let counted = row(&mut state, key);
     assert_eq!(counted.totals, totals(tally(15, 1500), tally(1, 60)));
     // Over two seconds; bits. The peak is 1250 bytes in 10 ms.
     let [rx, tx] = counted.rates;
@@ -140,10 +158,10 @@ fn an_interface_is_pending_then_attached_then_counted() {
     assert_eq!((tx.pps, tx.bps, tx.peak_bps), (1, 240, 240));
 
     // The next interval is of one second, and knows nothing of the last one's peak.
-    state.tick(at(4), |_| {
+    state.tick(at(4), 0, |_| {
         [counters(tally(16, 2500), tally(1, 60))].into_iter()
     });
-    let counted = row(&state, key);
+    let counted = row(&mut state, key);
     assert_eq!(counted.totals, totals(tally(16, 2500), tally(1, 60)));
     let [rx, tx] = counted.rates;
     assert_eq!((rx.pps, rx.bps, rx.peak_bps), (1, 8000, 8000));
@@ -153,29 +171,29 @@ fn an_interface_is_pending_then_attached_then_counted() {
 #[test]
 fn an_open_window_counts_for_the_peak() {
     let (mut state, key) = attached(netns("web", 7, 13));
-    state.tick(at(2), |_| {
+    state.tick(at(2), 0, |_| {
         let mut cpu = counters(tally(1, 1250), Tally::default());
-        cpu.window = [tally(1, 1250), Tally::default()];
+        cpu.window_base = Default::default();
         cpu.window_end = 40;
         [cpu].into_iter()
     });
-    assert_eq!(row(&state, key).rate(Direction::Rx).peak_bps, 1_000_000);
-    assert_eq!(row(&state, key).rate(Direction::Rx).bps, 10_000);
+    assert_eq!(row(&mut state, key).rate(Direction::Rx).peak_bps, 1_000_000);
+    assert_eq!(row(&mut state, key).rate(Direction::Rx).bps, 10_000);
 }
 
 #[test]
 fn the_last_minute_is_in_bits_of_both_directions() {
     let (mut state, key) = attached(netns("web", 7, 13));
-    state.tick(at(3), |_| {
+    state.tick(at(3), 0, |_| {
         [counters(tally(1, 1000), tally(1, 500))].into_iter()
     });
-    assert_eq!(row(&state, key).history[..2], [6000, 6000]);
+    assert_eq!(row(&mut state, key).history[..2], [6000, 6000]);
 }
 
 #[test]
 fn an_interface_that_goes_leaves_its_final_totals() {
     let (mut state, key) = attached(netns("web", 7, 13));
-    state.tick(at(2), |_| {
+    state.tick(at(2), 0, |_| {
         [counters(tally(1, 100), tally(1, 60))].into_iter()
     });
     state.follow(&topology(vec![]), at(3));
@@ -184,18 +202,18 @@ fn an_interface_that_goes_leaves_its_final_totals() {
         since: at(3),
         mechanism: Some(TCX),
     };
-    assert_eq!(row(&state, key).state, gone);
-    assert_eq!(row(&state, key).mechanism, Some(TCX));
+    assert_eq!(row(&mut state, key).state, gone);
+    assert_eq!(row(&mut state, key).mechanism, Some(TCX));
 
     // What was counted between the last tick and the end comes with the detachment.
     let last = totals(tally(9, 900), tally(2, 120));
     state.detached(key, &last, at(4));
-    let shown = row(&state, key);
+    let shown = row(&mut state, key);
     assert_eq!((shown.state, shown.totals), (gone, last));
-    state.tick(at(5), |_| -> std::iter::Empty<CpuCounters> {
+    state.tick(at(5), 0, |_| -> std::iter::Empty<CpuCounters> {
         panic!("nothing is read of what is gone")
     });
-    let shown = row(&state, key);
+    let shown = row(&mut state, key);
     assert_eq!(shown.totals, last);
     assert_eq!(shown.rates, [snapshot::Rate::default(); 2]);
     assert_eq!(shown.gone_for, Some(at(2)));
@@ -208,16 +226,16 @@ fn a_gone_row_is_forgotten_after_its_time() {
     state.follow(&topology(vec![]), at(3));
     state.detached(key, &Totals::default(), at(4));
     let almost = GONE_FOR.saturating_sub(Duration::from_millis(1));
-    state.tick(at(3) + almost, nothing);
-    assert!(is_shown(&state, key));
-    state.tick(at(3) + GONE_FOR, nothing);
-    assert!(!is_shown(&state, key));
+    state.tick(at(3) + almost, 0, nothing);
+    assert!(is_shown(&mut state, key));
+    state.tick(at(3) + GONE_FOR, 0, nothing);
+    assert!(!is_shown(&mut state, key));
     assert_eq!(state.wanted(), []);
     // Late news of it changes nothing.
     state.detached(key, &totals(tally(1, 1), tally(1, 1)), at(9));
-    state.attached(key, 3, TCX, at(9));
+    state.attached(key, owner(3), TCX, at(9));
     state.failed(key, "late");
-    assert_eq!(state.snapshot().rows, []);
+    assert_eq!(state.snapshot(FlowsAsked::None).rows, []);
 }
 
 #[test]
@@ -240,18 +258,21 @@ fn a_key_is_never_wanted_again() {
 fn check_replaced(before: Netns, next: Netns) {
     let name = next.name.clone();
     let (mut state, old) = attached(before);
-    state.tick(at(2), |_| {
+    state.tick(at(2), 0, |_| {
         [counters(tally(1, 100), tally(1, 60))].into_iter()
     });
     state.follow(&topology(vec![next]), at(3));
     let new = only_wanted(&state);
     assert_ne!(new, old);
-    assert_eq!(row(&state, new).name(), name);
-    assert_eq!(row(&state, new).state, RowState::Pending);
-    assert_eq!(row(&state, new).totals, Totals::default());
-    assert_eq!(row(&state, old).name(), "web");
-    assert!(matches!(row(&state, old).state, RowState::Gone { .. }));
-    assert_eq!(row(&state, old).totals, totals(tally(1, 100), tally(1, 60)));
+    assert_eq!(row(&mut state, new).name(), name);
+    assert_eq!(row(&mut state, new).state, RowState::Pending);
+    assert_eq!(row(&mut state, new).totals, Totals::default());
+    assert_eq!(row(&mut state, old).name(), "web");
+    assert!(matches!(row(&mut state, old).state, RowState::Gone { .. }));
+    assert_eq!(
+        row(&mut state, old).totals,
+        totals(tally(1, 100), tally(1, 60))
+    );
 }
 
 /// That `next`, found with the ifindex of an attached `before`, is the same row by its new name.
@@ -259,16 +280,16 @@ fn check_replaced(before: Netns, next: Netns) {
 fn check_kept(before: Netns, next: Netns) {
     let name = next.name.clone();
     let (mut state, key) = attached(before);
-    state.tick(at(2), |_| {
+    state.tick(at(2), 0, |_| {
         [counters(tally(1, 100), tally(1, 60))].into_iter()
     });
     state.follow(&topology(vec![next]), at(3));
     assert_eq!(only_wanted(&state), key);
-    let row = row(&state, key);
+    let row = row(&mut state, key);
     assert_eq!(row.name(), name);
     assert_eq!(row.state, RowState::Attached(3, TCX));
     assert_eq!(row.totals, totals(tally(1, 100), tally(1, 60)));
-    assert_eq!(state.snapshot().rows.len(), 1);
+    assert_eq!(state.snapshot(FlowsAsked::None).rows.len(), 1);
 }
 
 fn with_identity(identity: Identity) -> Netns {
@@ -322,7 +343,7 @@ fn new_names_of_interface_and_peer_are_shown() {
         master: Some("br0".to_owned()),
     });
     state.follow(&topology(vec![renamed.clone()]), at(2));
-    let row = row(&state, key);
+    let row = row(&mut state, key);
     assert_eq!(row.interface(), "net0");
     assert_eq!(Some(&row.labels.peer), renamed.interfaces[0].peer.as_ref());
     assert_eq!(*row.labels.netns, renamed);
@@ -334,14 +355,14 @@ fn a_live_row_that_is_detached_is_gone_and_seen_anew() {
     let last = totals(tally(9, 900), tally(2, 120));
     state.detached(old, &last, at(2));
     assert_eq!(state.wanted(), []);
-    assert_eq!(row(&state, old).totals, last);
-    assert!(matches!(row(&state, old).state, RowState::Gone { .. }));
+    assert_eq!(row(&mut state, old).totals, last);
+    assert!(matches!(row(&mut state, old).state, RowState::Gone { .. }));
     // It was only the attachment that went.
     state.follow(&topology(vec![netns("web", 7, 13)]), at(3));
     let new = only_wanted(&state);
     assert_ne!(new, old);
-    assert_eq!(row(&state, new).totals, Totals::default());
-    assert_eq!(row(&state, old).totals, last);
+    assert_eq!(row(&mut state, new).totals, Totals::default());
+    assert_eq!(row(&mut state, old).totals, last);
 }
 
 #[test]
@@ -350,13 +371,13 @@ fn what_is_attached_after_it_has_gone_stays_gone() {
     state.follow(&topology(vec![netns("web", 7, 13)]), at(0));
     let key = only_wanted(&state);
     state.follow(&topology(vec![]), at(1));
-    state.attached(key, 3, TCX, at(2));
+    state.attached(key, owner(3), TCX, at(2));
     state.failed(key, "no such device");
     let gone = RowState::Gone {
         since: at(1),
         mechanism: None,
     };
-    assert_eq!(row(&state, key).state, gone);
+    assert_eq!(row(&mut state, key).state, gone);
     assert_eq!(state.wanted(), []);
 }
 
@@ -365,7 +386,7 @@ fn targets_restrict_what_is_watched() {
     #[track_caller]
     fn check(words: &[&str], expected: &[u32]) {
         let targets = words.iter().map(|word| word.parse().expect("a TARGET"));
-        let mut state = State::new(targets.collect(), WINDOW);
+        let mut state = State::new(targets.collect(), SETTINGS);
         let all = [("web", 7, 13), ("db", 8, 14), ("web", 9, 15)];
         let all = all.map(|(name, inode, ifindex)| netns(name, inode, ifindex));
         state.follow(&topology(all.to_vec()), at(0));
@@ -385,12 +406,12 @@ fn targets_restrict_what_is_watched() {
 
 #[test]
 fn a_namespace_that_loses_the_name_it_was_watched_by_is_gone() {
-    let mut state = State::new(vec![Target::Name("web".to_owned())], WINDOW);
+    let mut state = State::new(vec![Target::Name("web".to_owned())], SETTINGS);
     state.follow(&topology(vec![netns("web", 7, 13)]), at(0));
     let key = only_wanted(&state);
     state.follow(&topology(vec![netns("shop", 7, 13)]), at(1));
     assert_eq!(state.wanted(), []);
-    assert!(matches!(row(&state, key).state, RowState::Gone { .. }));
+    assert!(matches!(row(&mut state, key).state, RowState::Gone { .. }));
 }
 
 #[test]
@@ -401,16 +422,16 @@ fn an_attachment_that_fails_is_shown_and_counted() {
     let [web, db] = state.wanted()[..] else {
         panic!("not two are wanted");
     };
-    state.attached(web, 0, Mechanism::Clsact, at(1));
+    state.attached(web, owner(0), Mechanism::Clsact, at(1));
     state.failed(db, "no such device");
     let failed = RowState::Failed("no such device".to_owned());
-    assert_eq!(row(&state, db).state, failed);
+    assert_eq!(row(&mut state, db).state, failed);
     let header = state.header();
     assert_eq!((header.watched, header.attached, header.failed), (2, 1, 1));
     assert_eq!(header.mechanism, Some(Mechanism::Clsact));
     // It is tried again, and may succeed.
     assert_eq!(state.wanted(), [web, db]);
-    state.attached(db, 1, Mechanism::Clsact, at(2));
+    state.attached(db, owner(1), Mechanism::Clsact, at(2));
     let header = state.header();
     assert_eq!((header.watched, header.attached, header.failed), (2, 2, 0));
 }
@@ -425,7 +446,7 @@ fn the_header_counts_no_row_that_is_gone() {
     assert_eq!((header.watched, header.attached, header.failed), (0, 0, 0));
     assert_eq!(header.mechanism, None);
     assert_eq!(header.netnses, 0);
-    assert_eq!(state.snapshot().rows.len(), 1);
+    assert_eq!(state.snapshot(FlowsAsked::None).rows.len(), 1);
 }
 
 #[test]
@@ -436,8 +457,8 @@ fn the_header_tells_the_time_and_what_was_odd() {
         ..topology(vec![])
     };
     state.follow(&odd, at(0));
-    state.tick(at(3), |_| std::iter::empty());
-    state.tick(at(5), |_| std::iter::empty());
+    state.tick(at(3), 0, |_| std::iter::empty());
+    state.tick(at(5), 0, |_| std::iter::empty());
     let header = state.header();
     assert_eq!((header.elapsed, header.interval), (at(5), at(2)));
     assert_eq!(header.warnings, ["odd"]);
@@ -449,21 +470,22 @@ fn the_header_tells_the_time_and_what_was_odd() {
 #[test]
 fn losses_are_in_the_header_the_unreadable_too() {
     let mut state = watch_all();
-    state.set_lost(10, 2);
+    state.set_lost(10, 2, 3);
     state.sampled(&[], 3);
     state.sampled(&[], 4);
     // Counts of the kernel side are of its whole life.
-    state.set_lost(11, 2);
+    state.set_lost(11, 2, 4);
     let header = state.header();
     assert_eq!((header.lost_samples, header.uncounted), (18, 2));
+    assert_eq!(header.flowless, 4);
 }
 
 #[test]
 fn a_sample_of_a_slot_that_nobody_holds_is_ignored() {
     let (mut state, web) = attached(netns("web", 7, 13));
     state.sampled(&[sample(4, 20, 1250), sample(0, 20, 1250)], 0);
-    state.tick(at(2), |_| std::iter::empty());
-    assert_eq!(row(&state, web).rates, [snapshot::Rate::default(); 2]);
+    state.tick(at(2), 0, |_| std::iter::empty());
+    assert_eq!(row(&mut state, web).rates, [snapshot::Rate::default(); 2]);
     assert_eq!(state.header().lost_samples, 0);
 }
 
@@ -473,15 +495,16 @@ fn a_slot_that_changes_hands_brings_nothing_of_the_former_holder() {
     state.sampled(&[sample(3, 20, 1250)], 0);
     state.follow(&topology(vec![netns("db", 8, 14)]), at(2));
     let db = only_wanted(&state);
-    state.attached(db, 3, TCX, at(2));
+    let next = Owner { slot: 3, tenure: 1 };
+    state.attached(db, next, TCX, at(2));
     state.sampled(&[sample(3, 30, 500)], 0);
-    state.tick(at(3), |_| {
+    state.tick(at(3), 0, |_| {
         [counters(tally(1, 500), Tally::default())].into_iter()
     });
-    assert_eq!(row(&state, db).rate(Direction::Rx).peak_bps, 400_000);
-    assert_eq!(row(&state, db).total(Direction::Rx), tally(1, 500));
-    assert_eq!(row(&state, web).rate(Direction::Rx).peak_bps, 0);
-    assert_eq!(row(&state, web).total(Direction::Rx), Tally::default());
+    assert_eq!(row(&mut state, db).rate(Direction::Rx).peak_bps, 400_000);
+    assert_eq!(row(&mut state, db).total(Direction::Rx), tally(1, 500));
+    assert_eq!(row(&mut state, web).rate(Direction::Rx).peak_bps, 0);
+    assert_eq!(row(&mut state, web).total(Direction::Rx), Tally::default());
 }
 
 #[test]
@@ -493,10 +516,13 @@ fn gone_rows_are_bounded_and_the_oldest_leave_first() {
     let all = early + u32::try_from(MAX_GONE).expect("fits");
     state.follow(&some(0..all + 1), at(0));
     state.follow(&some(early..all + 1), at(1));
-    assert_eq!(state.snapshot().rows.len(), 1 + all as usize);
+    assert_eq!(
+        state.snapshot(FlowsAsked::None).rows.len(),
+        1 + all as usize
+    );
     // One stays alive.
     state.follow(&some(all..all + 1), at(2));
-    let rows = state.snapshot().rows;
+    let rows = state.snapshot(FlowsAsked::None).rows;
     assert_eq!(rows.len(), 1 + MAX_GONE);
     assert_eq!(state.header().watched, 1);
     let kept: Vec<u32> = rows.iter().map(|row| row.key.ifindex.0).collect();
@@ -515,7 +541,7 @@ fn two_interfaces_of_one_namespace_are_two_rows() {
     let mut state = watch_all();
     state.follow(&topology(vec![two]), at(0));
     let names: Vec<String> = state
-        .snapshot()
+        .snapshot(FlowsAsked::None)
         .rows
         .iter()
         .map(|row| row.interface().to_owned())
@@ -526,22 +552,22 @@ fn two_interfaces_of_one_namespace_are_two_rows() {
 #[test]
 fn a_counter_that_seems_to_shrink_gives_no_rate() {
     let (mut state, key) = attached(netns("web", 7, 13));
-    state.tick(at(2), |_| {
+    state.tick(at(2), 0, |_| {
         [counters(tally(5, 500), Tally::default())].into_iter()
     });
-    state.tick(at(3), |_| {
+    state.tick(at(3), 0, |_| {
         [counters(tally(4, 400), Tally::default())].into_iter()
     });
-    assert_eq!(row(&state, key).rates, [snapshot::Rate::default(); 2]);
+    assert_eq!(row(&mut state, key).rates, [snapshot::Rate::default(); 2]);
 }
 
 #[test]
 fn an_interval_of_no_length_gives_no_rate_and_exact_totals() {
     let (mut state, key) = attached(netns("web", 7, 13));
     let counted = || [counters(tally(5, 500), Tally::default())].into_iter();
-    state.tick(at(1), |_| counted());
-    assert_eq!(row(&state, key).rates, [snapshot::Rate::default(); 2]);
-    assert_eq!(row(&state, key).total(Direction::Rx), tally(5, 500));
+    state.tick(at(1), 0, |_| counted());
+    assert_eq!(row(&mut state, key).rates, [snapshot::Rate::default(); 2]);
+    assert_eq!(row(&mut state, key).total(Direction::Rx), tally(5, 500));
 }
 
 /// A packet that a CPU counts, or (`None`) a tick.
@@ -576,8 +602,8 @@ proptest! {
                 continue;
             }
             now += at(1);
-            state.tick(now, |_| cpus.borrow().into_iter());
-            let row = row(&state, key);
+            state.tick(now, 0, |_| cpus.borrow().into_iter());
+            let row = row(&mut state, key);
             prop_assert_eq!(row.totals, expected);
             for direction in [Direction::Rx, Direction::Tx] {
                 let classes = &row.totals.classes[direction as usize];
@@ -595,7 +621,7 @@ proptest! {
 
 #[test]
 fn a_name_counts_before_the_start_of_an_id_while_following_too() {
-    let mut state = State::new(vec![Target::Name("beef".to_owned())], WINDOW);
+    let mut state = State::new(vec![Target::Name("beef".to_owned())], SETTINGS);
     let container = Container {
         runtime: "docker".to_owned(),
         id: "beef0123456789".to_owned(),

@@ -2,11 +2,17 @@
 
 use nstrace_ebpf::wire::{CLASSES, CpuCounters, DIRECTIONS, Direction, Tally};
 
+use super::flow::Counts;
+
 /// Packets and bytes of one interface since it was attached, all CPUs together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// By [`Direction`], then by [`nstrace_ebpf::wire::Class`].
     pub classes: [[Tally; CLASSES]; DIRECTIONS],
+    /// What wire packets and bytes are more than that, by [`Direction`].
+    pub extra: [Tally; DIRECTIONS],
+    /// The part of all that which no flow could hold, by [`Direction`].
+    pub other: [Counts; DIRECTIONS],
 }
 
 impl Totals {
@@ -14,9 +20,13 @@ impl Totals {
     pub fn sum(cpus: impl IntoIterator<Item = CpuCounters>) -> Self {
         let mut totals = Self::default();
         for cpu in cpus {
-            let into = totals.classes.iter_mut().flatten();
-            for (into, from) in into.zip(cpu.classes.iter().flatten()) {
-                *into = plus(*into, *from);
+            for direction in 0..DIRECTIONS {
+                let into = &mut totals.classes[direction];
+                for (into, from) in into.iter_mut().zip(cpu.classes[direction]) {
+                    *into = plus(*into, from);
+                }
+                totals.extra[direction] = plus(totals.extra[direction], cpu.extra[direction]);
+                totals.other[direction] += cpu.other[direction].into();
             }
         }
         totals
@@ -29,6 +39,12 @@ impl Totals {
             .iter()
             .copied()
             .fold(Tally::default(), plus)
+    }
+
+    /// The same, with what it is on a wire.
+    #[must_use]
+    pub fn counts(&self, direction: Direction) -> Counts {
+        Counts::new(self.of(direction), self.extra[direction as usize])
     }
 }
 

@@ -1,21 +1,16 @@
-//! bpf(2) calls that aya lacks: attaching to TCX by ifindex, asking a link for its device, and
-//! reading an array through a memory map.
+//! bpf(2) calls that aya lacks: attaching to TCX by ifindex, and asking a link for its device. For
+//! maps in memory see [`super::mapped`].
 //!
 //! aya 0.14 attaches by *name*, resolved when it gets to it: a renamed or replaced device would
 //! be mistaken for the one that was meant.
 
 use std::{
     fs, io,
-    num::NonZeroUsize,
-    os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
-    ptr::NonNull,
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
 };
 
-use nix::sys::{
-    mman::{MapFlags, ProtFlags, mmap, munmap},
-    resource::{Resource, setrlimit},
-};
-use nstrace_ebpf::wire::{CpuCounters, Hook};
+use nix::sys::resource::{Resource, setrlimit};
+use nstrace_ebpf::wire::Hook;
 
 use crate::topology::model::Ifindex;
 
@@ -152,80 +147,6 @@ pub fn possible_cpus() -> io::Result<u32> {
 /// The last number of a list like `0-3,8-11`. The set may have holes, so it is not a count.
 fn parse_last_cpu(ranges: &str) -> Option<u32> {
     ranges.trim().rsplit([',', '-']).next()?.parse().ok()
-}
-
-/// The `COUNTERS` array, mapped into memory: read without a syscall.
-#[derive(Debug)]
-pub struct CounterArea {
-    start: NonNull<CpuCounters>,
-    cpus: usize,
-    slots: usize,
-}
-
-// SAFETY: the memory is shared with the kernel anyway; every access below is volatile, and the
-// mapping is undone only when the one owner is dropped.
-unsafe impl Send for CounterArea {}
-// SAFETY: as above.
-unsafe impl Sync for CounterArea {}
-
-impl CounterArea {
-    /// Maps an array of `cpus * slots` elements.
-    ///
-    /// # Errors
-    ///
-    /// If the map was made without `BPF_F_MMAPABLE` (5.5), or is smaller.
-    pub fn open(map: impl AsFd, cpus: u32, slots: u32) -> io::Result<Self> {
-        let (cpus, slots) = (cpus as usize, slots as usize);
-        let length = NonZeroUsize::new(cpus * slots * size_of::<CpuCounters>())
-            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: a new mapping, at an address that the kernel chooses.
-        let start = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, map, 0) }?;
-        Ok(Self {
-            start: start.cast(),
-            cpus,
-            slots,
-        })
-    }
-
-    fn element(&self, cpu: usize, slot: u32) -> Option<NonNull<CpuCounters>> {
-        let slot = slot as usize;
-        (cpu < self.cpus && slot < self.slots).then(|| {
-            // SAFETY: within the mapping, by the check above.
-            unsafe { self.start.add(cpu * self.slots + slot) }
-        })
-    }
-
-    /// What each CPU has counted for `slot`, as it stands. Each number is read whole; two of one
-    /// element may be a packet apart.
-    pub fn read(&self, slot: u32) -> impl Iterator<Item = CpuCounters> {
-        (0..self.cpus).filter_map(move |cpu| {
-            let element = self.element(cpu, slot)?;
-            // SAFETY: valid, and aligned as the array's elements are (64 bytes from a page's
-            // start); an element is made of u64s, which the CPU loads whole.
-            Some(unsafe { element.read_volatile() })
-        })
-    }
-
-    /// Empties `slot` on every CPU. Only for a slot that no attached program uses.
-    pub fn clear(&self, slot: u32) {
-        use zerocopy::FromZeros as _;
-
-        for element in (0..self.cpus).filter_map(|cpu| self.element(cpu, slot)) {
-            // SAFETY: as in `read`; nobody else writes it, as the caller warrants.
-            unsafe { element.write_volatile(CpuCounters::new_zeroed()) };
-        }
-    }
-}
-
-impl Drop for CounterArea {
-    fn drop(&mut self) {
-        let length = self.cpus * self.slots * size_of::<CpuCounters>();
-        // SAFETY: exactly what was mapped; nothing borrows from it.
-        if let Err(error) = unsafe { munmap(self.start.cast(), length) } {
-            tracing::error!(%error, "counters stay mapped");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,25 @@ pub fn jiffy() -> Duration {
     clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).map_or(Duration::from_millis(4), Duration::from)
 }
 
+/// Jiffies as the programs stamp them, modulo 2^32, to ten milliseconds; `jiffy` is the length of
+/// one.
+///
+/// times(2) gives the kernel's own counter in units of 1/100 s (`jiffies_64_to_clock_t`), so it
+/// needs no calibration.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "it is a counter, and wraps"
+)]
+pub fn jiffies(jiffy: Duration) -> u32 {
+    const TICKS_PER_SECOND: u128 = 100;
+    // SAFETY: a null buffer is allowed, and means that only the result is wanted.
+    let ticks = unsafe { libc::times(std::ptr::null_mut()) };
+    let nanos = ticks as u64 as u128 * (1_000_000_000 / TICKS_PER_SECOND);
+    (nanos / jiffy.as_nanos().max(1)) as u32
+}
+
 /// Wall time as RFC 3339 in UTC, to the millisecond.
 #[must_use]
 pub fn wall() -> String {

@@ -6,6 +6,7 @@
 pub mod bpf;
 pub mod caps;
 pub mod clock;
+pub mod mapped;
 pub mod netlink;
 pub mod netns;
 pub mod proc;
@@ -13,7 +14,10 @@ pub mod runtime;
 pub mod tc;
 pub mod watch;
 
-use nix::sys::utsname::{UtsName, uname};
+use nix::sys::{
+    sysinfo::sysinfo,
+    utsname::{UtsName, uname},
+};
 
 /// The host's name, as `hostname` prints it.
 #[must_use]
@@ -25,6 +29,27 @@ pub fn host_name() -> String {
 #[must_use]
 pub fn kernel_release() -> String {
     of_uname(UtsName::release)
+}
+
+/// Fills `bytes` with random ones.
+///
+/// # Errors
+///
+/// If the kernel refuses; not after boot, for so few.
+pub fn random(bytes: &mut [u8]) -> std::io::Result<()> {
+    // SAFETY: a buffer of that length.
+    let filled = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if usize::try_from(filled).ok() == Some(bytes.len()) {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
+}
+
+/// The machine's memory, in bytes; a gibibyte where the kernel does not say.
+#[must_use]
+pub fn memory() -> u64 {
+    sysinfo().map_or(1 << 30, |info| info.ram_total())
 }
 
 fn of_uname(field: impl Fn(&UtsName) -> &std::ffi::OsStr) -> String {

@@ -18,13 +18,8 @@ pub(crate) enum Purpose {
     Build,
     /// All of that and the netns tests
     Tests,
-}
-
-impl Purpose {
-    /// The purpose that `setup` with or without `--tests` means.
-    pub(crate) fn new(tests: bool) -> Self {
-        if tests { Self::Tests } else { Self::Build }
-    }
+    /// Building, and what the measurements compare with
+    Bench,
 }
 
 /// Whether anything had to be done.
@@ -34,6 +29,13 @@ pub(crate) enum Outcome {
     AllThere,
     /// It is there now
     Installed,
+}
+
+impl Outcome {
+    /// Of two steps together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        if self == Self::AllThere { other } else { self }
+    }
 }
 
 /// Installs whatever `purpose` needs and is missing. Silent when nothing is.

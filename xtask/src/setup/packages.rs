@@ -22,7 +22,8 @@ enum Proof {
 struct Need {
     proof: Proof,
     why: &'static str,
-    only_tests: bool,
+    /// What it is needed for; [`Purpose::Build`] is for everything
+    purpose: Purpose,
     /// The package's name in the order of [`MANAGERS`]
     packages: [&'static str; 5],
 }
@@ -36,17 +37,17 @@ const MANAGERS: [(&str, &str); 5] = [
     ("apk", "apk add"),
 ];
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 10] = [
     Need {
         proof: Proof::Program("cc"),
         why: "rustc links with it",
-        only_tests: false,
+        purpose: Purpose::Build,
         packages: ["gcc"; 5],
     },
     Need {
         proof: Proof::File("/usr/include/stdio.h"),
         why: "rustc links against the C library",
-        only_tests: false,
+        purpose: Purpose::Build,
         packages: [
             "libc6-dev",
             "glibc-devel",
@@ -58,31 +59,31 @@ const NEEDS: [Need; 8] = [
     Need {
         proof: Proof::Program("ip"),
         why: "the demo makes its netns with it",
-        only_tests: false,
+        purpose: Purpose::Build,
         packages: ["iproute2", "iproute", "iproute2", "iproute2", "iproute2"],
     },
     Need {
         proof: Proof::Program("dockerd"),
         why: "the netns tests start a private Docker daemon",
-        only_tests: true,
+        purpose: Purpose::Tests,
         packages: ["docker.io", "moby-engine", "docker", "docker", "docker"],
     },
     Need {
         proof: Proof::Program("containerd"),
         why: "the private Docker daemon runs containers by it",
-        only_tests: true,
+        purpose: Purpose::Tests,
         packages: ["containerd"; 5],
     },
     Need {
         proof: Proof::Program("runc"),
         why: "the private Docker daemon starts containers by it",
-        only_tests: true,
+        purpose: Purpose::Tests,
         packages: ["runc"; 5],
     },
     Need {
         proof: Proof::StaticProgram("/bin/busybox"),
         why: "the netns tests make their container image from it",
-        only_tests: true,
+        purpose: Purpose::Tests,
         packages: [
             "busybox-static",
             "busybox",
@@ -94,8 +95,20 @@ const NEEDS: [Need; 8] = [
     Need {
         proof: Proof::Program("iptables"),
         why: "the private Docker daemon sets up its network with it",
-        only_tests: true,
+        purpose: Purpose::Tests,
         packages: ["iptables"; 5],
+    },
+    Need {
+        proof: Proof::Program("iperf3"),
+        why: "the measurements send by it",
+        purpose: Purpose::Bench,
+        packages: ["iperf3", "iperf3", "iperf3", "iperf", "iperf3"],
+    },
+    Need {
+        proof: Proof::Program("tcpdump"),
+        why: "the measurements compare with it",
+        purpose: Purpose::Bench,
+        packages: ["tcpdump"; 5],
     },
 ];
 
@@ -103,7 +116,7 @@ const NEEDS: [Need; 8] = [
 pub(super) fn ensure(purpose: Purpose) -> Result<Outcome> {
     let missing: Vec<_> = NEEDS
         .iter()
-        .filter(|need| purpose == Purpose::Tests || !need.only_tests)
+        .filter(|need| need.purpose == Purpose::Build || need.purpose == purpose)
         .filter(|need| !need.proof.holds())
         .collect();
     if missing.is_empty() {

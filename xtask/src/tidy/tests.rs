@@ -83,6 +83,8 @@ fn syscalls_are_made_only_in_sys() {
     check("nstrace/src/cli/mod.rs", text, "only in sys", &[1, 2]);
     check("xtask/src/cmd.rs", text, "only in sys", &[1, 2]);
     check("tests/netns/main.rs", text, "only in sys", &[2]);
+    check("nstrace/benches/count/mod.rs", text, "only in sys", &[2]);
+    check_clean("nstrace/benches/raw/bpf.rs", text);
     check_clean("nstrace/src/sys/clock.rs", text);
     check(
         "nstrace/src/engine/mod.rs",

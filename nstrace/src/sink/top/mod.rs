@@ -139,6 +139,10 @@ pub const fn class_name(class: Class) -> &'static str {
         Class::Ipv6Other => "ipv6_other",
         Class::Arp => "arp",
         Class::Other => "other",
+        Class::Truncated => "truncated",
+        Class::Malformed => "malformed",
+        Class::ManyTags => "many_tags",
+        Class::ManyExtensions => "many_extensions",
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    state::{IfaceKey, RowState, snapshot::Rate},
+    state::{IfaceKey, RowState, flow::Rest, snapshot::Rate},
     topology::model::{Identity, Iface, Ifindex, Kind, Link, Netns, Nsid, Peer, Watch},
 };
 
@@ -57,11 +57,19 @@ fn idle(name: &str, ifindex: u32) -> RowSnapshot {
         totals: Totals::default(),
         rates: Default::default(),
         history: Vec::new(),
+        flows: Vec::new(),
+        other: Rest::default(),
     }
 }
 
 const fn rate(pps: u64, bps: u64, peak_bps: u64) -> Rate {
-    Rate { pps, bps, peak_bps }
+    Rate {
+        pps,
+        wire_pps: pps,
+        bps,
+        wire_bps: bps,
+        peak_bps,
+    }
 }
 
 /// web: 3 packets of TCP in, 1 of ARP out.
@@ -118,9 +126,11 @@ fn snapshot(rows: Vec<RowSnapshot>) -> Snapshot {
             mechanism: Some(Mechanism::Tcx),
             lost_samples: 7,
             uncounted: 1,
+            flowless: 0,
             warnings: vec!["odd".to_owned()],
         },
         rows,
+        flow_events: Vec::new(),
     }
 }
 
@@ -210,6 +220,10 @@ fn json_is_one_line_with_every_number() {
                         "tx": { "packets": 1, "bytes": 42 },
                     },
                     "other": none,
+                    "truncated": none,
+                    "malformed": none,
+                    "many_tags": none,
+                    "many_extensions": none,
                 },
             },
             {
@@ -235,6 +249,10 @@ fn json_is_one_line_with_every_number() {
                     "ipv6_other": none,
                     "arp": none,
                     "other": none,
+                    "truncated": none,
+                    "malformed": none,
+                    "many_tags": none,
+                    "many_extensions": none,
                 },
             },
         ],

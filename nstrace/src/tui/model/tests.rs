@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     state::{
         Labels, Mechanism, RowState, Totals,
+        flow::Rest,
         snapshot::{Header, Rate},
     },
     topology::model::{Identity, Iface, Ifindex, Kind, Link, Netns, NetnsInode, Peer, Watch},
@@ -43,7 +44,9 @@ fn row(name: &str, ifindex: u32, bps: u64) -> RowSnapshot {
     };
     let rate = Rate {
         pps: 1,
+        wire_pps: 1,
         bps,
+        wire_bps: bps,
         peak_bps: bps,
     };
     RowSnapshot {
@@ -59,6 +62,8 @@ fn row(name: &str, ifindex: u32, bps: u64) -> RowSnapshot {
         totals: Totals::default(),
         rates: [rate, Rate::default()],
         history: Vec::new(),
+        flows: Vec::new(),
+        other: Rest::default(),
     }
 }
 
@@ -66,6 +71,7 @@ fn snapshot(rows: Vec<RowSnapshot>) -> Snapshot {
     Snapshot {
         header: Header::default(),
         rows,
+        flow_events: Vec::new(),
     }
 }
 

@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     state::{
         IfaceKey, Labels, Mechanism, RowState, Snapshot, SortKey, Totals,
+        flow::Rest,
         snapshot::{Header, Rate, RowSnapshot},
     },
     topology::model::{
@@ -74,6 +75,8 @@ fn row(name: &str, interface: &str, ifindex: u32) -> RowSnapshot {
         totals: Totals::default(),
         rates: Default::default(),
         history: Vec::new(),
+        flows: Vec::new(),
+        other: Rest::default(),
     }
 }
 
@@ -85,7 +88,13 @@ const fn key_of(ifindex: u32) -> IfaceKey {
 }
 
 const fn rate(pps: u64, bps: u64, peak_bps: u64) -> Rate {
-    Rate { pps, bps, peak_bps }
+    Rate {
+        pps,
+        wire_pps: pps,
+        bps,
+        wire_bps: bps,
+        peak_bps,
+    }
 }
 
 fn count(row: &mut RowSnapshot, direction: Direction, class: Class, packets: u64, bytes: u64) {
@@ -220,6 +229,7 @@ fn header() -> Header {
         mechanism: Some(Mechanism::Tcx),
         lost_samples: 42,
         uncounted: 0,
+        flowless: 0,
         warnings: vec![
             "/run/netns/old: stale: it holds no network namespace".to_owned(),
             "interfaces of netns:4026532999 are not known: \x1b[31moops".to_owned(),
@@ -243,6 +253,7 @@ fn full() -> Model {
     model.snapshot = Snapshot {
         header: header(),
         rows: rows(),
+        flow_events: Vec::new(),
     };
     model
 }
@@ -320,6 +331,7 @@ fn many() -> Model {
     model.snapshot = Snapshot {
         header: header(),
         rows: rows.collect(),
+        flow_events: Vec::new(),
     };
     model.selected = Some(key_of(60));
     model

@@ -1,0 +1,103 @@
+//! nstrace's own library as the measurements use it. When its interface changes, this file does.
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use nstrace::kernel::{Kernel, capacity::Request, object::RING_BYTES};
+use nstrace_ebpf::wire::{Direction, LostReason, Owner};
+
+/// Whether this nstrace can count flows. Where it cannot, what is about flows is left out.
+pub(crate) const COUNTS_FLOWS: bool = true;
+
+/// How many rings are drained, and how the threads that do so are called.
+pub(crate) const RINGS: f64 = 1.0;
+/// See [`RINGS`].
+pub(crate) const RING_THREAD: &str = "nstrace-ring";
+
+/// Ifindex of the loopback device, which a test run shows to the program.
+const LOOPBACK: u32 = 1;
+
+/// Whether flows are counted too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flows {
+    /// Namespaces only.
+    Off,
+    /// Flows with the capacity that is the default.
+    On,
+}
+
+/// The loaded object.
+pub(crate) struct Target(Kernel);
+
+impl Target {
+    /// Loads it with `slots` slots.
+    pub(crate) fn load(flows: Flows, slots: u32) -> Self {
+        let request = Request {
+            slots,
+            ring_bytes: RING_BYTES,
+            flows4: (flows == Flows::Off).then_some(0),
+            ..Request::default()
+        };
+        let kernel = Kernel::load(request).unwrap_or_else(|error| {
+            panic!("{}; hint: {:?}", nstrace::error_chain(&error), error.hint())
+        });
+        Self(kernel)
+    }
+
+    /// Loads it, and lets it count the loopback device in slot 0.
+    pub(crate) fn on_loopback(flows: Flows) -> Self {
+        let mut target = Self::load(flows, 1);
+        target.watch(LOOPBACK, 0);
+        target
+    }
+
+    /// Lets an interface count into a slot.
+    pub(crate) fn watch(&mut self, ifindex: u32, slot: u16) {
+        let owner = Owner { slot, tenure: 0 };
+        self.0.slots.set(ifindex, Some(owner)).unwrap();
+    }
+
+    pub(crate) fn ingress(&self) -> BorrowedFd<'_> {
+        self.0.programs.ingress.as_fd()
+    }
+
+    pub(crate) fn egress(&self) -> BorrowedFd<'_> {
+        self.0.programs.egress.as_fd()
+    }
+
+    /// Packets that were counted in a slot.
+    pub(crate) fn packets(&self, slot: u32) -> u64 {
+        let of = |direction| self.totals(slot).of(direction).packets;
+        of(Direction::Rx) + of(Direction::Tx)
+    }
+
+    /// What `top` does for each row of a refresh.
+    pub(crate) fn totals(&self, slot: u32) -> nstrace::state::Totals {
+        nstrace::state::Totals::sum(self.0.counters.read(slot))
+    }
+
+    /// Reads all flows as they stand, and gives their number.
+    #[expect(
+        clippy::unused_self,
+        reason = "where flows are counted, they are in it"
+    )]
+    pub(crate) fn read_flows(&self) -> usize {
+        const { assert!(!COUNTS_FLOWS, "flows that are counted can be read") };
+        0
+    }
+
+    /// Takes everything that waits to be read, as the running nstrace does on a timer.
+    pub(crate) fn drain(&mut self) {
+        while self.0.samples.next().is_some() {}
+        for cpu in 0..self.0.lanes.cpus() {
+            self.0.lanes.drain(cpu, u32::MAX, |_| {});
+        }
+    }
+
+    /// How often something found no room on its way to us.
+    pub(crate) fn lost(&self) -> u64 {
+        [LostReason::SampleRingFull, LostReason::NoFlowRoom]
+            .map(|reason| self.0.lost.count(reason).unwrap())
+            .iter()
+            .sum()
+    }
+}

@@ -1,0 +1,57 @@
+//! The measurements: built for release, and started as root.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args as ClapArgs;
+
+use crate::{cargo, cmd, setup};
+
+/// How cargo is told to build them, with the nstrace that some of them start.
+const BUILD: [&str; 6] = [
+    "build",
+    "--release",
+    "--package",
+    "nstrace",
+    "--bench",
+    "bench",
+];
+
+/// What can be asked for.
+#[derive(ClapArgs)]
+pub(crate) struct Args {
+    /// Results or groups of them (count, path.nstrace, ..); all if none is given
+    names: Vec<String>,
+    /// Also write the results to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Fewer rounds: a minute rather than ten
+    #[arg(long)]
+    quick: bool,
+}
+
+/// Builds and runs them, and passes their exit code on.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    setup::install(args.purpose())?;
+    let mut bench = cmd::as_root(cargo::build(&BUILD)?.executable("bench")?)?;
+    if let Some(file) = &args.json {
+        bench.arg("--json").arg(file);
+    }
+    bench
+        .args(args.quick.then_some("--quick"))
+        .args(&args.names);
+    Ok(cmd::exit_code(cmd::status(&mut bench)?))
+}
+
+impl Args {
+    /// Only `iperf` starts programs that nothing else needs.
+    fn purpose(&self) -> setup::Purpose {
+        let names = &self.names;
+        if names.is_empty() || names.iter().any(|name| name.starts_with("iperf")) {
+            setup::Purpose::Bench
+        } else {
+            setup::Purpose::Build
+        }
+    }
+}

@@ -8,6 +8,7 @@ use crate::{
     kernel::object::RING_BYTES,
     sink::{ls, top},
     state::{Mechanism, SortKey},
+    sys::rcu,
     topology::target::Target,
     tui::Color,
     units::Units,
@@ -59,6 +60,9 @@ pub enum Command {
     Ls(LsArgs),
     /// Show live traffic of each namespace.
     Top(TopArgs),
+    /// Not for use by hand: keeps grace periods expedited until standard input ends.
+    #[command(name = rcu::GUARD, hide = true)]
+    RcuGuard,
 }
 
 /// `nstrace ls`.
@@ -126,6 +130,19 @@ pub struct TopArgs {
     /// Size of the samples' ring, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = RING_BYTES, hide = true)]
     pub ring_bytes: u32,
+
+    /// How to attach.
+    #[command(flatten)]
+    pub attach: AttachArgs,
+}
+
+/// Options of every subcommand that attaches.
+#[derive(Debug, ClapArgs)]
+pub struct AttachArgs {
+    /// Leave /sys/kernel/rcu_expedited alone, which otherwise is raised while many interfaces are
+    /// attached or detached at once: without it, each takes 20 ms.
+    #[arg(long)]
+    pub no_expedite: bool,
 
     /// Attach this way only, rather than by TCX where the kernel has it and by clsact where not.
     #[arg(long, value_enum, hide = true)]

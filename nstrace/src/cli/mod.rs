@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 pub use failure::Failure;
 
+use crate::sys::rcu;
 use args::{Args, Command};
 
 /// Parses the command line, does what it says, and reports how that went.
@@ -19,6 +20,9 @@ use args::{Args, Command};
 pub fn run() -> ExitCode {
     // clap itself prints usage errors, and ends with 2.
     let args = Args::parse();
+    if matches!(args.command, Command::RcuGuard) {
+        return rcu::guard().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     match start_log(&args).and_then(|()| dispatch(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -32,6 +36,7 @@ fn dispatch(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Ls(ls) => ls::run(&args.global, &ls),
         Command::Top(top) => top::run(&args.global, &top),
+        Command::RcuGuard => Ok(()),
     }
 }
 

@@ -52,7 +52,8 @@ pub(super) fn run(global: &GlobalArgs, args: &TopArgs) -> Result<(), Failure> {
         flow_limit: FLOW_LIMIT,
         flows: FlowsAsked::None,
         tells_flows: false,
-        mechanism: args.mechanism,
+        mechanism: args.attach.mechanism,
+        may_expedite: !args.attach.no_expedite,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -76,6 +76,8 @@ pub struct Config {
     pub tells_flows: bool,
     /// The only way to attach, where the user insists.
     pub mechanism: Option<Mechanism>,
+    /// Whether the machine's grace periods may be expedited while there is much to attach.
+    pub may_expedite: bool,
 }
 
 /// Who is shown what happens.
@@ -278,7 +280,13 @@ impl Engine {
         let counters = Arc::new(counters);
         let attacher = Attacher::open(programs, config.mechanism)
             .map_err(|error| start("prepare to attach", &error))?;
-        let (worker, outcomes) = Worker::start(attacher, slots, capacity.slots, Arc::clone(&counters))?;
+        let (worker, outcomes) = Worker::start(
+            attacher,
+            slots,
+            capacity.slots,
+            Arc::clone(&counters),
+            config.may_expedite,
+        )?;
         let (drainer, drained) = Drainer::start(samples, lanes)?;
         let scanner = Scanner::start(&config.docker_roots)
             .map_err(|error| start("look for namespaces", &error))?;

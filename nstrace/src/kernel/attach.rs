@@ -190,6 +190,13 @@ impl Attacher {
         }
     }
 
+    /// Whether each change waits for an RCU grace period: so it is with TCX, or whatever is not
+    /// known not to be.
+    #[must_use]
+    pub fn waits_for_grace_periods(&self) -> bool {
+        self.mechanism != Some(Mechanism::Clsact)
+    }
+
     /// Whether the device with this index has this link-layer address: whether it is the one that
     /// was meant, and not one that has got its index since.
     pub fn is_meant(&mut self, ifindex: Ifindex, mac: Option<&str>) -> bool {

@@ -5,12 +5,14 @@
 //! - [`capacity`] says how large its maps are made;
 //! - [`attach`] hooks programs to one interface, and undoes that;
 //! - [`worker`] keeps what is attached equal to what is wanted, on a thread of its own, since one
-//!   attachment takes an RCU grace period (10 ms and more);
+//!   attachment takes two RCU grace periods (10 ms each); `pace` has them expedited where there are
+//!   many;
 //! - [`ring`] drains the samples and the spill lanes, on a thread of its own.
 
 pub mod attach;
 pub mod capacity;
 pub mod object;
+mod pace;
 pub mod ring;
 pub mod worker;
 

@@ -2,7 +2,8 @@
 //!
 //! It is told the whole of what is wanted each time, so a message that is overtaken by the next
 //! loses nothing. Before each attachment it looks whether there is a newer one: a thousand
-//! attachments that each wait for a grace period do not delay a detachment.
+//! attachments that each wait for a grace period do not delay a detachment. Where there are many
+//! to make or to undo at once, grace periods are expedited meanwhile: see [`crate::sys::rcu`].
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -20,6 +21,7 @@ use tokio::sync::mpsc as tokio_mpsc;
 use super::{
     attach::{Attacher, Attachment},
     object::{KernelError, SlotMaps},
+    pace::Pace,
 };
 use crate::{
     error_chain,
@@ -95,6 +97,7 @@ impl Worker {
         slots: SlotMaps,
         slot_count: u32,
         counters: Arc<CounterArea>,
+        may_expedite: bool,
     ) -> Result<(Self, tokio_mpsc::Receiver<Outcome>), KernelError> {
         let (wishes, receiver) = mpsc::channel();
         let (outcomes, outcomes_receiver) = tokio_mpsc::channel(OUTCOMES);
@@ -111,6 +114,7 @@ impl Worker {
             attached: HashMap::new(),
             failed: HashMap::new(),
             outcomes,
+            pace: Pace::new(may_expedite),
         };
         let thread = thread::Builder::new()
             .name("nstrace-attach".to_owned())
@@ -190,6 +194,7 @@ struct Reconciler {
     attached: HashMap<IfaceKey, (Attachment, Owner)>,
     failed: HashMap<IfaceKey, Instant>,
     outcomes: tokio_mpsc::Sender<Outcome>,
+    pace: Pace,
 }
 
 impl Reconciler {
@@ -210,9 +215,15 @@ impl Reconciler {
                 Next::Stop => break,
             };
             next = self.reconcile(&wanted, wishes);
+            if matches!(next, Next::Wait) {
+                self.pace.rest();
+            }
         }
         // Nobody asks for totals any more.
-        for (_, (attachment, _)) in self.attached.drain() {
+        let mut left = self.attached.len();
+        for (_, (attachment, _)) in std::mem::take(&mut self.attached) {
+            self.hurry(left);
+            left -= 1;
             self.attacher.detach(attachment);
         }
     }
@@ -223,7 +234,7 @@ impl Reconciler {
             attacher, attached, ..
         } = self;
         let stays: HashSet<&IfaceKey> = wanted.iter().map(|wish| &wish.key).collect();
-        let leaving: Vec<(IfaceKey, bool)> = attached
+        let leaving: HashMap<IfaceKey, bool> = attached
             .iter()
             .filter_map(|(key, (attachment, _))| {
                 if !attacher.is_alive(attachment) {
@@ -232,22 +243,33 @@ impl Reconciler {
                 (!stays.contains(key)).then_some((*key, false))
             })
             .collect();
-        for (key, is_gone) in &leaving {
-            self.detach(*key, *is_gone);
-        }
-        for wish in wanted {
-            let key = &wish.key;
+        self.detach_all(&leaving);
+        let new: Vec<&Wish> = wanted
+            .iter()
+            .filter(|wish| {
+                let key = &wish.key;
+                !leaving.contains_key(key)
+                    && !self.attached.contains_key(key)
+                    && !self.failed.contains_key(key)
+            })
+            .collect();
+        for (done, wish) in new.iter().enumerate() {
             match wishes.try_recv() {
                 Ok(newer) => return Next::Wish(newer),
                 Err(TryRecvError::Disconnected) => return Next::Stop,
                 Err(TryRecvError::Empty) => {}
             }
-            let just_left = leaving.iter().any(|(left, _)| left == key);
-            if !just_left && !self.attached.contains_key(key) && !self.failed.contains_key(key) {
-                self.attach(wish);
-            }
+            self.hurry(new.len() - done);
+            self.attach(wish);
         }
         Next::Wait
+    }
+
+    /// Before one of `left` interfaces is attached or detached.
+    fn hurry(&mut self, left: usize) {
+        if self.attacher.waits_for_grace_periods() {
+            self.pace.step(left);
+        }
     }
 
     fn attach(&mut self, wish: &Wish) {
@@ -290,19 +312,33 @@ impl Reconciler {
         self.tell(Outcome::Failed { key, why });
     }
 
-    fn detach(&mut self, key: IfaceKey, is_gone: bool) {
-        let Some((attachment, owner)) = self.attached.remove(&key) else {
-            return;
-        };
-        if self.attacher.detach(attachment) == Mechanism::Clsact && !is_gone {
+    /// Detaches each, and says what it has counted. Those whose device is gone wait for nothing.
+    fn detach_all(&mut self, leaving: &HashMap<IfaceKey, bool>) {
+        let mut left = leaving.values().filter(|is_gone| !**is_gone).count();
+        let mut waits = false;
+        let mut freed = Vec::with_capacity(leaving.len());
+        for (key, is_gone) in leaving {
+            let Some((attachment, owner)) = self.attached.remove(key) else {
+                continue;
+            };
+            if !is_gone {
+                self.hurry(left);
+                left -= 1;
+            }
+            waits |= self.attacher.detach(attachment) == Mechanism::Clsact && !is_gone;
+            freed.push((*key, owner, *is_gone));
+        }
+        if waits {
             thread::sleep(GRACE);
         }
-        let totals = Box::new(self.slots.give_back(key, owner));
-        self.tell(Outcome::Detached {
-            key,
-            totals,
-            is_gone,
-        });
+        for (key, owner, is_gone) in freed {
+            let totals = Box::new(self.slots.give_back(key, owner));
+            self.tell(Outcome::Detached {
+                key,
+                totals,
+                is_gone,
+            });
+        }
     }
 
     fn tell(&self, outcome: Outcome) {

@@ -10,6 +10,7 @@ pub mod mapped;
 pub mod netlink;
 pub mod netns;
 pub mod proc;
+pub mod rcu;
 pub mod runtime;
 pub mod tc;
 pub mod watch;

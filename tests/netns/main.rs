@@ -12,3 +12,4 @@ mod discovery;
 mod docker;
 mod follow;
 mod residue;
+mod scale;

@@ -156,15 +156,24 @@ impl<'a> Top<'a> {
         self.lab.run(&format!("kill -{signal} {}", self.pid));
     }
 
+    /// The process that has entered the lab for it, and is its parent.
+    pub(crate) fn nsenter(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
     /// Lets it go on after a `STOP`: nsenter has stopped along with it.
     pub(crate) fn go_on(&self) {
-        let nsenter = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        kill(nsenter, Signal::SIGCONT).unwrap();
+        kill(Pid::from_raw(self.nsenter()), Signal::SIGCONT).unwrap();
     }
 
     /// Sends a signal and waits for the end; gives the status, as the shell would, and all lines.
-    pub(crate) fn end(mut self, signal: &str) -> (ExitStatus, Vec<Value>) {
+    pub(crate) fn end(self, signal: &str) -> (ExitStatus, Vec<Value>) {
         self.signal(signal);
+        self.wait()
+    }
+
+    /// Waits for the end, which something else brings about.
+    pub(crate) fn wait(mut self) -> (ExitStatus, Vec<Value>) {
         let status = self.child.wait().unwrap();
         let mut seen = std::mem::take(&mut self.seen);
         seen.extend(self.lines.iter());

@@ -1,11 +1,12 @@
 //! rtnetlink queries: links, addresses, namespace ids.
 //!
 //! Dumps are strict (`NETLINK_GET_STRICT_CHK`, 4.20), so that a target namespace is honoured
-//! rather than ignored, and ask for neither statistics nor VFs: a dump with VF info holds RTNL for
-//! hundreds of milliseconds on some NICs. A dump that the kernel marks as interrupted is made
-//! again.
+//! rather than ignored, and do not ask for VFs: a dump with VF info holds RTNL for hundreds of
+//! milliseconds on some NICs. A dump that the kernel marks as interrupted is made again.
 //!
 //! The socket blocks; it belongs on the scanner's thread, never on the runtime's.
+
+mod parse;
 
 use std::{
     io,
@@ -18,9 +19,9 @@ use rtnetlink::{
         NetlinkPayload,
     },
     packet_route::{
-        AddressFamily, RouteNetlinkMessage,
+        RouteNetlinkMessage,
         address::{AddressAttribute, AddressMessage},
-        link::{InfoKind, LinkAttribute, LinkExtentMask, LinkInfo, LinkLayerType, LinkMessage},
+        link::{LinkAttribute, LinkExtentMask, LinkMessage},
         nsid::{NsidAttribute, NsidMessage},
     },
     sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
@@ -76,12 +77,10 @@ const DUMP_ATTEMPTS: usize = 16;
 /// The kernel fills at most 32 KiB of one read.
 const RECEIVE_BUFFER: usize = 64 << 10;
 
-/// `include/uapi/linux/rtnetlink.h`.
-const RTM_NEWLINK: u16 = 16;
-
 /// One answer to a request: a message, or the end of the answers.
-enum Answer {
-    Message(RouteNetlinkMessage),
+#[derive(Debug, PartialEq, Eq)]
+enum Answer<'a> {
+    Message(&'a [u8]),
     End,
 }
 
@@ -134,14 +133,15 @@ impl RouteSocket {
     #[doc(alias = "RTM_GETLINK")]
     pub fn links(&mut self, target: Option<Nsid>) -> Result<Vec<Link>, NetlinkError> {
         let mut message = LinkMessage::default();
-        message
-            .attributes
-            .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-        if let Some(Nsid(nsid)) = target {
-            message.attributes.push(LinkAttribute::IfNetnsId(nsid));
-        }
-        let answers = self.dump("list links", &RouteNetlinkMessage::GetLink(message))?;
-        let mut links: Vec<Link> = answers.iter().filter_map(link).collect();
+        message.attributes.push(match target {
+            // With any mask the kernel first looks how long the longest answer can be, and does
+            // so over all links of *this* namespace: with a thousand of them that takes ten times
+            // as long as the statistics of the few in there.
+            Some(Nsid(nsid)) => LinkAttribute::IfNetnsId(nsid),
+            None => LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]),
+        });
+        let message = RouteNetlinkMessage::GetLink(message);
+        let mut links = self.dump_as("list links", &message, parse::link)?;
         links.sort_by_key(|link| link.ifindex);
         let mut message = AddressMessage::default();
         if let Some(Nsid(nsid)) = target {
@@ -149,8 +149,8 @@ impl RouteSocket {
                 .attributes
                 .push(AddressAttribute::TargetNetNsId(nsid));
         }
-        let answers = self.dump("list addresses", &RouteNetlinkMessage::GetAddress(message))?;
-        for (ifindex, address) in answers.iter().filter_map(address) {
+        let message = RouteNetlinkMessage::GetAddress(message);
+        for (ifindex, address) in self.dump_as("list addresses", &message, parse::address)? {
             if let Ok(at) = links.binary_search_by_key(&ifindex, |link| link.ifindex) {
                 links[at].addresses.push(address);
             }
@@ -170,8 +170,8 @@ impl RouteSocket {
             .attributes
             .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         let message = RouteNetlinkMessage::GetLink(message);
-        let answers = self.request("look up a link", message, 0)?;
-        Ok(answers.iter().find_map(link))
+        let answers = self.request_as("look up a link", &message, 0, parse::link)?;
+        Ok(answers.into_iter().next())
     }
 
     /// The id under which this socket's namespace knows the one behind `netns`.
@@ -208,13 +208,7 @@ impl RouteSocket {
         request: &'static str,
         message: &RouteNetlinkMessage,
     ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
-        for _ in 0..DUMP_ATTEMPTS {
-            match self.request(request, message.clone(), NLM_F_DUMP) {
-                Err(NetlinkError::Interrupted { .. }) => {}
-                answer => return answer,
-            }
-        }
-        Err(NetlinkError::Interrupted { request })
+        self.dump_as(request, message, decode)
     }
 
     /// Sends one request and collects its answers.
@@ -224,8 +218,35 @@ impl RouteSocket {
         message: RouteNetlinkMessage,
         flags: u16,
     ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+        self.request_as(request, &message, flags, decode)
+    }
+
+    /// Dumps, and keeps what `parse` makes of each answer.
+    fn dump_as<T>(
+        &mut self,
+        request: &'static str,
+        message: &RouteNetlinkMessage,
+        parse: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Vec<T>, NetlinkError> {
+        for _ in 0..DUMP_ATTEMPTS {
+            match self.request_as(request, message, NLM_F_DUMP, &parse) {
+                Err(NetlinkError::Interrupted { .. }) => {}
+                answer => return answer,
+            }
+        }
+        Err(NetlinkError::Interrupted { request })
+    }
+
+    /// Sends one request, and keeps what `parse` makes of each answer.
+    fn request_as<T>(
+        &mut self,
+        request: &'static str,
+        message: &RouteNetlinkMessage,
+        flags: u16,
+        parse: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Vec<T>, NetlinkError> {
         self.sequence = self.sequence.wrapping_add(1);
-        let mut message = NetlinkMessage::from(message);
+        let mut message = NetlinkMessage::from(message.clone());
         message.header.sequence_number = self.sequence;
         // A dump ends by itself; everything else is acknowledged, so that the end is known.
         let ack = if flags & NLM_F_DUMP == NLM_F_DUMP {
@@ -259,8 +280,8 @@ impl RouteSocket {
                 }
                 interrupted |= one.flags() & NLM_F_DUMP_INTR != 0;
                 let refused = |source| NetlinkError::Refused { request, source };
-                match decode(one.into_inner()).map_err(refused)? {
-                    Some(Answer::Message(message)) => answers.push(message),
+                match answer(one.into_inner()).map_err(refused)? {
+                    Some(Answer::Message(message)) => answers.extend(parse(message)),
                     Some(Answer::End) if interrupted => {
                         return Err(NetlinkError::Interrupted { request });
                     }
@@ -284,161 +305,35 @@ fn next_message<'a>(rest: &mut &'a [u8]) -> Option<NetlinkBuffer<&'a [u8]>> {
     NetlinkBuffer::new_checked(message).ok()
 }
 
+/// What a message is to the one who asked; `None` for one that says nothing.
+fn answer(message: &[u8]) -> io::Result<Option<Answer<'_>>> {
+    // struct nlmsghdr, then the number.
+    let code = message.get(16..).and_then(<[u8]>::first_chunk);
+    let code = code.copied().map(i32::from_ne_bytes);
+    match (parse::kind(message).map(i32::from), code) {
+        (Some(libc::NLMSG_ERROR | libc::NLMSG_DONE), Some(code)) if code < 0 => {
+            Err(io::Error::from_raw_os_error(-code))
+        }
+        (Some(libc::NLMSG_DONE), _) | (Some(libc::NLMSG_ERROR), Some(_)) => Ok(Some(Answer::End)),
+        (None | Some(libc::NLMSG_ERROR | libc::NLMSG_NOOP | libc::NLMSG_OVERRUN), _) => Ok(None),
+        _ => Ok(Some(Answer::Message(message))),
+    }
+}
+
 /// Decodes one message; `None` for one that does not decode, which is passed over: a newer kernel
 /// may say things that an older decoder does not know.
-fn decode(bytes: &[u8]) -> io::Result<Option<Answer>> {
-    let deserialize = NetlinkMessage::<RouteNetlinkMessage>::deserialize;
-    let decoded = deserialize(bytes).or_else(|error| {
-        // struct nlmsghdr: length, type.
-        let is_link = bytes.get(4..6) == Some(&RTM_NEWLINK.to_ne_bytes());
-        if is_link {
-            deserialize(&with_valid_names(bytes))
-        } else {
-            Err(error)
-        }
-    });
-    let message = match decoded {
-        Ok(message) => message,
+fn decode(message: &[u8]) -> Option<RouteNetlinkMessage> {
+    match NetlinkMessage::<RouteNetlinkMessage>::deserialize(message) {
+        Ok(NetlinkMessage {
+            payload: NetlinkPayload::InnerMessage(message),
+            ..
+        }) => Some(message),
+        Ok(_) => None,
         Err(error) => {
             tracing::debug!(%error, "netlink message passed over");
-            return Ok(None);
-        }
-    };
-    match message.payload {
-        NetlinkPayload::InnerMessage(message) => Ok(Some(Answer::Message(message))),
-        NetlinkPayload::Done(done) if done.code < 0 => {
-            Err(io::Error::from_raw_os_error(-done.code))
-        }
-        NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
-        NetlinkPayload::Done(_) | NetlinkPayload::Error(_) => Ok(Some(Answer::End)),
-        _ => Ok(None),
-    }
-}
-
-/// The message with every byte of a name that is not UTF-8 replaced by `?`.
-///
-/// The decoder refuses a link message whole for such a name, and a container may choose its own:
-/// it could hide by it.
-fn with_valid_names(bytes: &[u8]) -> Vec<u8> {
-    // struct nlmsghdr, struct ifinfomsg; then attributes: length, type, value, at multiples of 4.
-    const ATTRIBUTES: usize = 16 + 16;
-    const IFLA_IFNAME: u16 = 3;
-    const IFLA_IFALIAS: u16 = 20;
-    const IFLA_PROP_LIST: u16 = 52;
-    /// Of no meaning to anybody, so that the decoder leaves the value alone.
-    const UNKNOWN: u16 = 0x3fff;
-
-    let mut bytes = bytes.to_vec();
-    let mut at = ATTRIBUTES;
-    while let Some(&[l0, l1, t0, t1]) = bytes.get(at..at + 4) {
-        let length = usize::from(u16::from_ne_bytes([l0, l1]));
-        if length < 4 || at + length > bytes.len() {
-            break;
-        }
-        match u16::from_ne_bytes([t0, t1]) & UNKNOWN {
-            IFLA_IFNAME | IFLA_IFALIAS => replace_invalid(&mut bytes[at + 4..at + length]),
-            // Alternative names, which are not shown.
-            IFLA_PROP_LIST => bytes[at + 2..at + 4].copy_from_slice(&UNKNOWN.to_ne_bytes()),
-            _ => {}
-        }
-        at += length.next_multiple_of(4);
-    }
-    bytes
-}
-
-/// Replaces, byte by byte, what is not UTF-8.
-fn replace_invalid(name: &mut [u8]) {
-    let mut at = 0;
-    while let Err(error) = std::str::from_utf8(&name[at..]) {
-        at += error.valid_up_to();
-        name[at] = b'?';
-    }
-}
-
-/// What nstrace needs of a link message.
-fn link(message: &RouteNetlinkMessage) -> Option<Link> {
-    let RouteNetlinkMessage::NewLink(message) = message else {
-        return None;
-    };
-    let mut link = Link {
-        ifindex: Ifindex(message.header.index),
-        name: String::new(),
-        kind: match message.header.link_layer_type {
-            LinkLayerType::Loopback => "loopback".to_owned(),
-            _ => "device".to_owned(),
-        },
-        mac: None,
-        mtu: 0,
-        state: "unknown".to_owned(),
-        link: None,
-        link_nsid: None,
-        master: None,
-        addresses: Vec::new(),
-    };
-    for attribute in &message.attributes {
-        match attribute {
-            LinkAttribute::IfName(name) => link.name.clone_from(name),
-            LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
-            LinkAttribute::OperState(state) => link.state = format!("{state:?}").to_lowercase(),
-            // IFLA_LINK 0 means "none, and not itself" (tunnels).
-            LinkAttribute::Link(index) if *index != 0 => link.link = Some(Ifindex(*index)),
-            LinkAttribute::LinkNetNsId(nsid) if *nsid >= 0 => link.link_nsid = Some(Nsid(*nsid)),
-            LinkAttribute::Controller(index) => link.master = Some(Ifindex(*index)),
-            LinkAttribute::Address(bytes) => link.mac = mac(bytes),
-            LinkAttribute::LinkInfo(infos) => {
-                if let Some(kind) = infos.iter().find_map(kind) {
-                    link.kind = kind.to_string();
-                }
-            }
-            _ => {}
+            None
         }
     }
-    Some(link)
-}
-
-fn kind(info: &LinkInfo) -> Option<&InfoKind> {
-    match info {
-        LinkInfo::Kind(kind) => Some(kind),
-        _ => None,
-    }
-}
-
-fn mac(bytes: &[u8]) -> Option<String> {
-    (!bytes.is_empty()).then(|| {
-        bytes
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<Vec<_>>()
-            .join(":")
-    })
-}
-
-fn address(message: &RouteNetlinkMessage) -> Option<(Ifindex, String)> {
-    let RouteNetlinkMessage::NewAddress(message) = message else {
-        return None;
-    };
-    if !matches!(
-        message.header.family,
-        AddressFamily::Inet | AddressFamily::Inet6
-    ) {
-        return None;
-    }
-    // On a point-to-point link IFA_ADDRESS is the far end; IFA_LOCAL, where present, is ours.
-    let find = |local: bool| {
-        message
-            .attributes
-            .iter()
-            .find_map(|attribute| match attribute {
-                AddressAttribute::Local(address) if local => Some(address),
-                AddressAttribute::Address(address) if !local => Some(address),
-                _ => None,
-            })
-    };
-    let address = find(true).or_else(|| find(false))?;
-    Some((
-        Ifindex(message.header.index),
-        format!("{address}/{}", message.header.prefix_len),
-    ))
 }
 
 #[cfg(test)]

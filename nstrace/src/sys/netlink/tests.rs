@@ -9,7 +9,10 @@
 
 use std::path::PathBuf;
 
-use super::*;
+use super::{
+    parse::{address, link},
+    *,
+};
 use crate::topology::model::{Facts, Identity, NetnsFacts, NetnsInode, Peer, Topology, Watch};
 
 const HOST_LINKS: &[u8] = include_bytes!("fixtures/links_of_host.bin");
@@ -52,24 +55,21 @@ fn cut(bytes: &[u8]) -> Vec<&[u8]> {
 
 /// The messages of a dump that ends as it should, with nothing behind its end.
 #[track_caller]
-fn answers(bytes: &[u8]) -> Vec<RouteNetlinkMessage> {
+fn answers(bytes: &[u8]) -> Vec<&[u8]> {
     let cut = cut(bytes);
     let (end, messages) = cut.split_last().expect("a recorded answer is not empty");
-    assert!(matches!(decode(end), Ok(Some(Answer::End))));
-    messages
-        .iter()
-        .map(|one| match decode(one) {
-            Ok(Some(Answer::Message(message))) => message,
-            _ => panic!("a recorded message does not decode"),
-        })
-        .collect()
+    assert!(matches!(answer(end), Ok(Some(Answer::End))));
+    for one in messages {
+        assert!(matches!(answer(one), Ok(Some(Answer::Message(_)))));
+    }
+    messages.to_vec()
 }
 
 #[track_caller]
 fn links(links: &[u8], addresses: &[u8]) -> Vec<Link> {
-    let mut links: Vec<Link> = answers(links).iter().filter_map(link).collect();
+    let mut links: Vec<Link> = answers(links).into_iter().filter_map(link).collect();
     links.sort_by_key(|link| link.ifindex);
-    for (ifindex, address) in answers(addresses).iter().filter_map(address) {
+    for (ifindex, address) in answers(addresses).into_iter().filter_map(address) {
         let link = links.iter_mut().find(|link| link.ifindex == ifindex);
         link.expect("the address is of a link")
             .addresses
@@ -215,27 +215,26 @@ fn a_dump_by_namespace_id_gives_the_links_of_the_other() {
 fn a_control_character_in_a_name_is_kept_for_the_printer_to_escape() {
     let names: Vec<String> = cut(ODD_NAMES)
         .into_iter()
-        .filter_map(|one| match decode(one) {
-            Ok(Some(Answer::Message(message))) => link(&message),
-            _ => None,
-        })
-        .map(|link| link.name)
+        .filter_map(|one| Some(link(one)?.name))
         .collect();
     assert!(names.iter().any(|name| name == "a\x1b[31mb"), "{names:?}");
 }
 
 #[test]
 fn an_address_message_is_no_link_and_a_link_message_no_address() {
-    assert_eq!(answers(HOST_ADDRESSES).iter().find_map(link), None);
-    assert_eq!(answers(HOST_LINKS).iter().find_map(address), None);
+    assert_eq!(answers(HOST_ADDRESSES).into_iter().find_map(link), None);
+    assert_eq!(answers(HOST_LINKS).into_iter().find_map(address), None);
 }
 
 #[test]
 fn an_nsid_answer_holds_the_id_and_minus_one_where_there_is_none() {
     #[track_caller]
     fn check(bytes: &[u8], nsid: i32) {
-        let [RouteNetlinkMessage::NewNsId(message)] = &answers(bytes)[..] else {
-            panic!("not one NSID message");
+        let [one] = answers(bytes)[..] else {
+            panic!("not one message");
+        };
+        let Some(RouteNetlinkMessage::NewNsId(message)) = decode(one) else {
+            panic!("not an NSID message");
         };
         assert_eq!(message.attributes[..], [NsidAttribute::Id(nsid)]);
     }
@@ -272,7 +271,7 @@ fn error(code: i32) -> Vec<u8> {
 fn an_error_is_a_refusal_with_its_number() {
     #[track_caller]
     fn check(bytes: &[u8], errno: i32) {
-        let refused = decode(bytes).err().and_then(|error| error.raw_os_error());
+        let refused = answer(bytes).err().and_then(|error| error.raw_os_error());
         assert_eq!(refused, Some(errno));
     }
 
@@ -290,23 +289,23 @@ fn an_acknowledgement_and_the_end_of_a_dump_are_the_end() {
     let done = message(NLMSG_DONE, 2, &0_i32.to_ne_bytes());
     let done_without_a_code = message(NLMSG_DONE, 2, &[]);
     for end in [error(0), done, done_without_a_code] {
-        assert!(matches!(decode(&end), Ok(Some(Answer::End))), "{end:?}");
+        assert!(matches!(answer(&end), Ok(Some(Answer::End))), "{end:?}");
     }
 }
 
 #[test]
 fn what_does_not_decode_is_passed_over() {
     let noop = message(NLMSG_NOOP, 0, &[]);
+    let error_without_a_number = message(NLMSG_ERROR, 0, &[0; 2]);
+    for odd in [noop, error_without_a_number] {
+        assert!(matches!(answer(&odd), Ok(None)), "{odd:?}");
+    }
     let of_no_known_kind = message(4095, 0, &[1, 2, 3, 4]);
     let link_without_its_header = message(libc::RTM_NEWLINK, 0, &[0; 4]);
-    let error_without_a_number = message(NLMSG_ERROR, 0, &[0; 2]);
-    for odd in [
-        noop,
-        of_no_known_kind,
-        link_without_its_header,
-        error_without_a_number,
-    ] {
-        assert!(matches!(decode(&odd), Ok(None)), "{odd:?}");
+    for odd in [of_no_known_kind, link_without_its_header] {
+        assert_eq!(decode(&odd), None, "{odd:?}");
+        assert_eq!(link(&odd), None, "{odd:?}");
+        assert_eq!(address(&odd), None, "{odd:?}");
     }
 }
 
@@ -377,9 +376,7 @@ fn a_message_whose_payload_is_cut_decodes_without_a_panic() {
                 let mut short = one[..len].to_vec();
                 let length = u32::try_from(len).expect("a small message");
                 short[..4].copy_from_slice(&length.to_ne_bytes());
-                if let Ok(Some(Answer::Message(message))) = decode(&short) {
-                    let _ = (link(&message), address(&message));
-                }
+                let _ = (answer(&short), link(&short), address(&short));
             }
         }
     }
@@ -475,11 +472,9 @@ fn recorded_interfaces_without_a_host_end_say_why() {
 
 #[test]
 fn a_name_that_is_not_utf8_hides_no_link() {
-    let found = cut(ODD_NAMES)
+    let names: Vec<String> = cut(ODD_NAMES)
         .into_iter()
-        .filter(|one| matches!(decode(one), Ok(Some(Answer::Message(_)))));
-    assert_eq!(found.count(), 3);
-    let mut name = *b"eth\xff\xfe0\xc3\0";
-    replace_invalid(&mut name);
-    assert_eq!(&name, b"eth??0?\0");
+        .filter_map(|one| Some(link(one)?.name))
+        .collect();
+    assert_eq!(names, ["lo", "a\x1b[31mb", "eth\u{fffd}0"]);
 }

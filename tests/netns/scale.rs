@@ -1,0 +1,256 @@
+//! Many interfaces at once: what is done to the machine's grace periods, and that it is undone.
+
+use std::{
+    fs::{self, File},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use nstrace_ebpf::wire::Hook;
+
+use crate::support::{
+    DEADLINE,
+    bpf::tcx_programs,
+    lab::Lab,
+    nstrace::{Top, rows},
+    wait_until,
+};
+
+const KNOB: &str = "/sys/kernel/rcu_expedited";
+/// What nstrace writes.
+const MARK: &str = "20051";
+const MANY: usize = 200;
+
+/// The knob is the whole machine's: one test at a time, also of those in other processes.
+struct Knob {
+    _lock: File,
+}
+
+impl Knob {
+    fn take() -> Self {
+        let path = std::env::temp_dir().join("nstrace-rcu-test.lock");
+        let lock = File::create(path).unwrap();
+        lock.lock().unwrap();
+        assert_eq!(read(), "0", "{KNOB} is set: these tests need it to be 0");
+        Self { _lock: lock }
+    }
+}
+
+impl Drop for Knob {
+    fn drop(&mut self) {
+        fs::write(KNOB, "0").unwrap();
+    }
+}
+
+fn read() -> String {
+    fs::read_to_string(KNOB).unwrap().trim().to_owned()
+}
+
+/// A lab with so many namespaces, each with an eth0 whose host end is `v-N`.
+fn lab_of(count: usize) -> Lab {
+    let lab = Lab::new();
+    lab.shell(&format!(
+        "for i in $(seq 1 {count}); do \
+             echo \"netns add n$i\"; \
+             echo \"link add v-$i type veth peer name eth0 netns n$i\"; \
+         done | ip -batch -"
+    ));
+    lab
+}
+
+fn is_attached(lab: &Lab, number: usize) -> bool {
+    let ifindex = lab.ifindex(&format!("v-{number}"));
+    let is_taken = |hook| !lab.on_host(|| tcx_programs(ifindex, hook)).is_empty();
+    is_taken(Hook::Ingress) && is_taken(Hook::Egress)
+}
+
+fn until_all_attached(top: &mut Top<'_>) {
+    top.until("all are attached", |line| {
+        (line["interfaces"]["attached"] == MANY).then_some(())
+    });
+}
+
+/// Children of a process, as this test's own PID namespace numbers them.
+fn children(pid: i32) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten();
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("children")).ok())
+        .flat_map(|children| {
+            let ids = children.split_whitespace().map(|id| id.parse().unwrap());
+            ids.collect::<Vec<i32>>()
+        })
+        .collect()
+}
+
+fn signal(pid: i32, signal: Signal) {
+    kill(Pid::from_raw(pid), signal).unwrap();
+}
+
+/// Starts nstrace and stops it in the midst of its attachments; gives its id and its guard's.
+fn stopped_midway(lab: &Lab) -> (Top<'_>, i32, i32) {
+    // It is a matter of milliseconds, which a loaded machine may miss.
+    let start = Instant::now();
+    while start.elapsed() < DEADLINE {
+        let top = Top::start(lab, &[]);
+        let [pid] = children(top.nsenter())[..] else {
+            panic!("nsenter has one child");
+        };
+        while read() != MARK {
+            assert!(start.elapsed() < DEADLINE, "the knob was never raised");
+        }
+        signal(pid, Signal::SIGSTOP);
+        if let [guard] = children(pid)[..]
+            && !is_attached(lab, MANY)
+        {
+            return (top, pid, guard);
+        }
+        top.go_on();
+        top.end("INT");
+    }
+    panic!("it is too fast to be stopped");
+}
+
+fn until_put_back() {
+    wait_until("the knob is put back", || (read() == "0").then_some(()));
+}
+
+#[test]
+fn many_are_attached_and_detached_and_the_knob_is_put_back() {
+    let _knob = Knob::take();
+    let lab = lab_of(MANY);
+    let mut top = Top::start(&lab, &[]);
+    wait_until_raised();
+    until_all_attached(&mut top);
+    until_put_back();
+    let line = top.line();
+    assert_eq!(rows(&line).count(), MANY);
+    let (status, _) = top.end("INT");
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(read(), "0");
+    for number in [1, MANY] {
+        assert!(!is_attached(&lab, number));
+    }
+}
+
+/// Looks without a pause: it is up for milliseconds only.
+fn wait_until_raised() {
+    let start = Instant::now();
+    while read() != MARK {
+        assert!(start.elapsed() < DEADLINE, "the knob was never raised");
+    }
+}
+
+#[test]
+fn an_interrupt_midway_puts_the_knob_back() {
+    let _knob = Knob::take();
+    let lab = lab_of(MANY);
+    let (top, pid, _) = stopped_midway(&lab);
+    signal(pid, Signal::SIGINT);
+    top.go_on();
+    let (status, _) = top.wait();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(read(), "0");
+    assert!(!is_attached(&lab, 1));
+}
+
+#[test]
+fn a_kill_midway_has_the_guard_put_the_knob_back() {
+    let _knob = Knob::take();
+    let lab = lab_of(MANY);
+    let (top, pid, _) = stopped_midway(&lab);
+    assert_eq!(read(), MARK);
+    signal(pid, Signal::SIGKILL);
+    top.go_on();
+    top.wait();
+    until_put_back();
+    wait_until("what was attached is not", || {
+        (!is_attached(&lab, 1)).then_some(())
+    });
+}
+
+#[test]
+fn a_stopped_nstrace_does_not_keep_the_knob() {
+    let _knob = Knob::take();
+    let lab = lab_of(MANY);
+    let (mut top, _, _) = stopped_midway(&lab);
+    until_put_back();
+    assert!(!is_attached(&lab, MANY), "it is still stopped");
+    top.go_on();
+    until_all_attached(&mut top);
+    until_put_back();
+}
+
+#[test]
+fn a_guard_that_is_killed_is_stood_in_for() {
+    let _knob = Knob::take();
+    let lab = lab_of(MANY);
+    let (mut top, _, guard) = stopped_midway(&lab);
+    for ignored in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        signal(guard, ignored);
+    }
+    assert_eq!(read(), MARK, "it hears nothing");
+    signal(guard, Signal::SIGKILL);
+    assert_eq!(read(), MARK, "nobody is left to put it back but nstrace");
+    top.go_on();
+    until_all_attached(&mut top);
+    until_put_back();
+}
+
+#[test]
+fn what_a_killed_pair_left_is_put_back_by_the_next() {
+    let _knob = Knob::take();
+    let lab = Lab::new();
+    lab.pod("a");
+    fs::write(KNOB, MARK).unwrap();
+    let mut top = Top::start(&lab, &[]);
+    top.until_attached(&["a"]);
+    assert_eq!(read(), "0");
+}
+
+#[test]
+fn a_knob_that_somebody_has_set_is_left_alone() {
+    let _knob = Knob::take();
+    let lab = lab_of(MANY);
+    fs::write(KNOB, "1").unwrap();
+    let mut top = Top::start(&lab, &[]);
+    until_all_attached(&mut top);
+    assert_eq!(read(), "1");
+    let (status, _) = top.end("TERM");
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(read(), "1");
+}
+
+#[test]
+fn a_flag_and_a_handful_of_interfaces_leave_the_knob_alone() {
+    let _knob = Knob::take();
+    for (count, args) in [(32, &["--no-expedite"][..]), (8, &[])] {
+        let lab = lab_of(count);
+        let mut top = Top::start(&lab, args);
+        let watch = std::thread::spawn(|| {
+            // Until the bulk is done, and done again: the main thread writes the knob then.
+            let mut seen = Vec::new();
+            loop {
+                let value = read();
+                if value == "1" {
+                    return seen;
+                }
+                if seen.last() != Some(&value) {
+                    seen.push(value);
+                }
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        });
+        top.until("all are attached", |line| {
+            (line["interfaces"]["attached"] == count).then_some(())
+        });
+        top.end("INT");
+        fs::write(KNOB, "1").unwrap();
+        assert_eq!(watch.join().unwrap(), ["0"], "{count} {args:?}");
+        fs::write(KNOB, "0").unwrap();
+    }
+}

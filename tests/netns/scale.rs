@@ -104,6 +104,10 @@ fn stopped_midway(lab: &Lab) -> (Top<'_>, i32, i32) {
             assert!(start.elapsed() < DEADLINE, "the knob was never raised");
         }
         signal(pid, Signal::SIGSTOP);
+        wait_until("nsenter has stopped along with it", || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", top.nsenter())).ok()?;
+            stat.contains(") T ").then_some(())
+        });
         if let [guard] = children(pid)[..]
             && !is_attached(lab, MANY)
         {

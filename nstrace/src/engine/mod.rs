@@ -11,6 +11,7 @@
 
 mod printing;
 mod scanner;
+mod scans;
 
 use std::{
     io::{self, Write},
@@ -54,6 +55,7 @@ use crate::{
 };
 use printing::Printing;
 use scanner::Scanner;
+use scans::Scans;
 
 /// What the engine is told to do.
 #[derive(Debug)]
@@ -156,14 +158,6 @@ enum Event {
 
 /// The first refresh waits for attachments, but not longer than this.
 const FIRST_REFRESH: Duration = Duration::from_millis(150);
-/// Events come in groups; the first waits this long for the rest.
-const SETTLE: Duration = Duration::from_millis(3);
-/// What no event tells (a process that unshares its namespace) is found by a full check.
-const FULL_CHECK: Duration = Duration::from_secs(3);
-/// Full checks take at most one part in this many of a core.
-const FULL_CHECK_SHARE: u32 = 200;
-/// The same for those that events ask for.
-const SCAN_SHARE: u32 = 10;
 /// What the ring's thread needs to be woken and to empty it.
 const DRAIN_TIME: Duration = Duration::from_millis(1);
 /// After a signal, a reader has this long to take the last line.
@@ -241,14 +235,12 @@ struct Engine {
     lost: Lost,
     worker: Worker,
     scanner: Scanner,
-    scan_due: Option<TokioInstant>,
-    scan_took: Duration,
-    scanned: TokioInstant,
+    scans: Scans,
     interval: Duration,
     began: Instant,
     signals: Signals,
     drainer: Drainer,
-    _watcher: Watcher,
+    watcher: Watcher,
 }
 
 impl Engine {
@@ -288,7 +280,7 @@ impl Engine {
             config.may_expedite,
         )?;
         let (drainer, drained) = Drainer::start(samples, lanes)?;
-        let scanner = Scanner::start(&config.docker_roots)
+        let scanner = Scanner::start(&config.docker_roots, watcher.changed())
             .map_err(|error| start("look for namespaces", &error))?;
         Ok(Self {
             outcomes,
@@ -313,15 +305,13 @@ impl Engine {
             jiffy,
             lost,
             scanner,
-            scan_due: Some(TokioInstant::now()),
-            scan_took: Duration::ZERO,
-            scanned: TokioInstant::now(),
+            scans: Scans::new(TokioInstant::now()),
             interval: config.interval,
             began: Instant::now(),
             signals,
             worker,
             drainer,
-            _watcher: watcher,
+            watcher,
         })
     }
 
@@ -341,16 +331,17 @@ impl Engine {
         }
         loop {
             match self.next_event(refresh_at, output).await {
-                Event::Hint => self.scan_soon(),
+                Event::Hint => self.scans.ask(TokioInstant::now()),
                 Event::ScanDue => {
-                    self.scan_due = None;
-                    self.scanned = TokioInstant::now();
+                    if self.scans.start(TokioInstant::now()) {
+                        self.watcher.changed().set_everywhere();
+                    }
                     self.scanner.request();
                 }
                 Event::Scanned(result) => self.take_scan(result),
                 Event::Attach(outcome) => {
                     self.take_outcome(outcome);
-                    if is_first && self.is_all_attached() {
+                    if is_first && !self.state.is_waiting() {
                         refresh_at = TokioInstant::now();
                     }
                 }
@@ -416,7 +407,7 @@ impl Engine {
 
     async fn next_event(&mut self, refresh_at: TokioInstant, output: &mut Output) -> Event {
         let never = TokioInstant::now() + Duration::from_hours(24);
-        let scan_due = self.scan_due.unwrap_or(never);
+        let scan_due = self.scans.due().unwrap_or(never);
         let [interrupt, terminate, hangup] = &mut self.signals.0;
         tokio::select! {
             // In this order: an end is not delayed by what keeps coming.
@@ -434,26 +425,15 @@ impl Engine {
         }
     }
 
-    /// Asks for a scan as soon as the events have settled and the last scan has been paid off.
-    fn scan_soon(&mut self) {
-        let now = TokioInstant::now();
-        let due = (now + SETTLE).max(self.scanned + self.scan_took * SCAN_SHARE);
-        self.scan_due = Some(self.scan_due.map_or(due, |already| already.min(due)));
-    }
-
     fn take_scan(&mut self, result: Result<Topology, DiscoverError>) {
-        self.scan_took = self.scanned.elapsed();
-        let check = FULL_CHECK.max(self.scan_took * FULL_CHECK_SHARE);
-        // An event that came during the scan has set an earlier time.
-        if self.scan_due.is_none() {
-            self.scan_due = Some(TokioInstant::now() + check);
-        }
+        self.scans.end(TokioInstant::now());
         match result {
             Ok(topology) => self.follow(&topology),
             Err(error) => {
                 let why = crate::error_chain(&error);
                 tracing::warn!(why, "looking for namespaces failed; trying again");
                 self.state.looked_in_vain(&why);
+                self.scans.ask(TokioInstant::now());
             }
         }
     }
@@ -493,15 +473,10 @@ impl Engine {
                 self.state.detached(key, &totals, now);
                 if is_gone {
                     // Its ifindex may be another's already.
-                    self.scan_soon();
+                    self.scans.ask(TokioInstant::now());
                 }
             }
         }
-    }
-
-    fn is_all_attached(&self) -> bool {
-        let header = self.state.header();
-        header.attached + header.failed == header.watched
     }
 
     fn take_drained(&mut self, batch: &Batch) {

@@ -1,12 +1,15 @@
 //! Looks at the host on a thread of its own, when asked to.
 
-use std::{path::PathBuf, thread};
+use std::{path::PathBuf, thread, time::Instant};
 
 use tokio::sync::mpsc;
 
-use crate::topology::{
-    discover::{DiscoverError, Discoverer},
-    model::Topology,
+use crate::{
+    sys::watch::Changed,
+    topology::{
+        discover::{DiscoverError, Discoverer},
+        model::Topology,
+    },
 };
 
 /// The scanner's handle. The thread ends by itself when this is dropped; nobody waits for it, since
@@ -19,14 +22,21 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
-    pub(super) fn start(docker_roots: &[PathBuf]) -> Result<Self, DiscoverError> {
+    /// Each look is where something has `changed` since the one before; the first is at the whole.
+    pub(super) fn start(
+        docker_roots: &[PathBuf],
+        changed: Changed,
+    ) -> Result<Self, DiscoverError> {
         let mut discoverer = Discoverer::open(docker_roots)?;
         // One request may wait while another is served; more would find the same.
         let (requests, mut pending) = mpsc::channel(1);
         let (found, results) = mpsc::channel(1);
         let run = move || {
             while let Some(()) = pending.blocking_recv() {
-                if found.blocking_send(discoverer.topology()).is_err() {
+                let (changes, start) = (changed.take(), Instant::now());
+                let topology = discoverer.look_again(&changes);
+                tracing::debug!(took = ?start.elapsed(), ?changes, "looked");
+                if found.blocking_send(topology).is_err() {
                     return;
                 }
             }

@@ -12,7 +12,7 @@ pub mod snapshot;
 mod totals;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -175,17 +175,15 @@ impl State {
     pub fn follow(&mut self, topology: &Topology, now: Duration) {
         self.netnses = topology.netnses.len();
         self.warnings.clone_from(&topology.warnings);
-        let meant: Vec<&Netns> = self
+        let meant: HashSet<*const Netns> = self
             .targets
             .iter()
             .flat_map(|target| target.all(topology))
+            .map(std::ptr::from_ref)
             .collect();
         let mut seen: BTreeMap<Ifindex, (&Arc<Netns>, &Iface, &Peer)> = BTreeMap::new();
         for (netns, iface, peer) in topology.watchable() {
-            let is_meant = meant
-                .iter()
-                .any(|meant| std::ptr::eq(*meant, Arc::as_ptr(netns)));
-            if self.targets.is_empty() || is_meant {
+            if self.targets.is_empty() || meant.contains(&Arc::as_ptr(netns)) {
                 seen.insert(peer.ifindex, (netns, iface, peer));
             }
         }
@@ -229,6 +227,14 @@ impl State {
             .filter(|(_, row)| !row.is_gone())
             .map(|(key, _)| *key)
             .collect()
+    }
+
+    /// Whether something is wanted that is neither attached nor has failed.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        // They are attached in their order, so the last ones are the last to wait.
+        let is_pending = |row: &Row| matches!(row.state, RowState::Pending);
+        self.rows.values().rev().any(is_pending)
     }
 
     /// Link-layer address of an interface's host veth.

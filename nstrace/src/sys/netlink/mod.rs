@@ -158,11 +158,12 @@ impl RouteSocket {
         Ok(links)
     }
 
-    /// One link of this socket's namespace, without its addresses.
+    /// One link of this socket's namespace, without its addresses; `None` if there is none with
+    /// this index.
     ///
     /// # Errors
     ///
-    /// If there is none with this index (`ENODEV`).
+    /// If the kernel does not answer.
     pub fn link(&mut self, ifindex: Ifindex) -> Result<Option<Link>, NetlinkError> {
         let mut message = LinkMessage::default();
         message.header.index = ifindex.0;
@@ -170,8 +171,10 @@ impl RouteSocket {
             .attributes
             .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         let message = RouteNetlinkMessage::GetLink(message);
-        let answers = self.request_as("look up a link", &message, 0, parse::link)?;
-        Ok(answers.into_iter().next())
+        match self.request_as("look up a link", &message, 0, parse::link) {
+            Err(error) if error.refused_with() == Some(libc::ENODEV) => Ok(None),
+            answers => Ok(answers?.into_iter().next()),
+        }
     }
 
     /// The id under which this socket's namespace knows the one behind `netns`.

@@ -4,9 +4,10 @@
 //! container below its data root.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io::{self, ErrorKind, Read as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -71,33 +72,80 @@ pub fn docker_root() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from(DOCKER_ROOT))
 }
 
-/// The running containers below a Docker data root. What cannot be read is said in `warnings`;
-/// a host without Docker has none.
-pub fn docker_containers(root: &Path, warnings: &mut Vec<String>) -> Vec<Container> {
-    let dir = root.join("containers");
-    let entries = match fs::read_dir(&dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
-        Err(error) => {
-            warnings.push(format!(
-                "no container names from {}: {error}",
-                dir.display()
-            ));
-            return Vec::new();
-        }
-    };
-    let mut found = Vec::new();
-    for entry in entries.flatten() {
-        let path = entry.path().join("config.v2.json");
-        match container(&path) {
-            Ok(container) => found.extend(container),
-            // Removed while it was looked at, or not written yet.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => warnings.push(format!("no name from {}: {error}", path.display())),
+/// A file as it was when it was read: its inode, size, and time of change. Docker replaces a
+/// container's file rather than to write into it.
+type Stamp = (u64, u64, i64, i64);
+
+/// The containers below a Docker data root.
+#[derive(Debug)]
+pub struct Docker {
+    root: PathBuf,
+    known: HashMap<PathBuf, (Stamp, Option<Container>)>,
+}
+
+impl Docker {
+    /// Nothing is read yet.
+    #[must_use]
+    pub fn new(root: PathBuf) -> Self {
+        Self {
+            root,
+            known: HashMap::new(),
         }
     }
-    found.sort_by(|a, b| a.id.cmp(&b.id));
-    found
+
+    /// Has the next look read each file again.
+    pub fn forget(&mut self) {
+        self.known.clear();
+    }
+
+    /// The running containers; what is known of a file that has not changed is not read again.
+    /// What cannot be read is said in `warnings`; a host without Docker has none.
+    pub fn containers(&mut self, warnings: &mut Vec<String>) -> Vec<Container> {
+        let dir = self.root.join("containers");
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+            Err(error) => {
+                warnings.push(format!(
+                    "no container names from {}: {error}",
+                    dir.display()
+                ));
+                return Vec::new();
+            }
+        };
+        let mut before = std::mem::take(&mut self.known);
+        let mut found = Vec::new();
+        for entry in entries.flatten() {
+            let path = entry.path().join("config.v2.json");
+            let stamp = stamp(&path);
+            let known = before.remove(&path);
+            if let Some((known, container)) = known.filter(|(known, _)| Some(*known) == stamp) {
+                found.extend(container.clone());
+                self.known.insert(path, (known, container));
+                continue;
+            }
+            match container(&path) {
+                Ok(container) => {
+                    // One whose namespace is not there yet will be asked for it again.
+                    let is_whole = container.as_ref().is_none_or(|one| one.inode.is_some());
+                    if let Some(stamp) = stamp.filter(|_| is_whole) {
+                        self.known.insert(path, (stamp, container.clone()));
+                    }
+                    found.extend(container);
+                }
+                // Removed while it was looked at, or not written yet.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => warnings.push(format!("no name from {}: {error}", path.display())),
+            }
+        }
+        found.sort_by(|a, b| a.id.cmp(&b.id));
+        found
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let file = fs::metadata(path).ok()?;
+    Some((file.ino(), file.size(), file.ctime(), file.ctime_nsec()))
 }
 
 /// Reads one container's file; `None` if it does not run.

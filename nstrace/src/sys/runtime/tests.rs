@@ -31,7 +31,7 @@ fn running_containers_are_named() {
         ("bb", &file("bb", "old", false)),
     ]);
     let mut warnings = Vec::new();
-    let found = docker_containers(root.path(), &mut warnings);
+    let found = Docker::new(root.path().to_owned()).containers(&mut warnings);
     let expected = Container {
         runtime: "docker".to_owned(),
         id: "aa".to_owned(),
@@ -48,7 +48,7 @@ fn running_containers_are_named() {
 fn garbage_is_said_and_hides_no_other_container() {
     let root = root_with(&[("aa", b"{\"ID\": 1}"), ("bb", &file("bb", "db", true))]);
     let mut warnings = Vec::new();
-    let found = docker_containers(root.path(), &mut warnings);
+    let found = Docker::new(root.path().to_owned()).containers(&mut warnings);
     assert_eq!(found.len(), 1);
     assert_eq!(warnings.len(), 1);
     assert!(
@@ -62,13 +62,31 @@ fn a_file_past_the_bound_is_refused() {
     let huge = vec![b' '; usize::try_from(MAX_FILE).expect("fits") + 1];
     let root = root_with(&[("aa", &huge)]);
     let mut warnings = Vec::new();
-    assert!(docker_containers(root.path(), &mut warnings).is_empty());
+    assert!(Docker::new(root.path().to_owned()).containers(&mut warnings).is_empty());
     assert_eq!(warnings.len(), 1);
 }
 
 #[test]
 fn a_host_without_docker_has_no_containers_and_no_warning() {
     let mut warnings = Vec::new();
-    assert!(docker_containers(Path::new("/nowhere"), &mut warnings).is_empty());
+    assert!(Docker::new("/nowhere".into()).containers(&mut warnings).is_empty());
     assert!(warnings.is_empty());
+}
+
+#[test]
+fn a_file_that_is_replaced_is_read_again() {
+    let root = root_with(&[("aa", &file("aa", "web", false))]);
+    let mut docker = Docker::new(root.path().to_owned());
+    let mut warnings = Vec::new();
+    assert!(docker.containers(&mut warnings).is_empty());
+    assert!(docker.containers(&mut warnings).is_empty());
+    let path = root.path().join("containers/aa/config.v2.json");
+    let next = root.path().join("next");
+    fs::write(&next, file("aa", "web", true)).expect("container file");
+    fs::rename(next, &path).expect("replaced");
+    let found = docker.containers(&mut warnings);
+    assert_eq!(found.len(), 1);
+    fs::remove_file(path).expect("removed");
+    assert!(docker.containers(&mut warnings).is_empty());
+    assert_eq!(warnings, [""; 0]);
 }

@@ -127,6 +127,21 @@ pub struct Facts {
     pub warnings: Vec<String>,
 }
 
+impl Facts {
+    /// Where those stand that will be called by their first process.
+    #[must_use]
+    pub fn named_after_processes(&self) -> Vec<usize> {
+        let containers = Containers::new(&self.containers);
+        let netnses = self.netnses.iter().enumerate();
+        netnses
+            .filter(|(at, netns)| {
+                name_of(netns, *at == 0, containers.of(netns)).1 == Kind::Process
+            })
+            .map(|(at, _)| at)
+            .collect()
+    }
+}
+
 /// What kind of holder a namespace is named after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -229,7 +244,7 @@ impl Topology {
             .enumerate()
             .map(|(at, netns)| {
                 let is_host = at == 0;
-                let container = container_of(netns, &facts.containers).filter(|_| !is_host);
+                let container = linker.containers.of(netns).filter(|_| !is_host);
                 let (name, kind) = name_of(netns, is_host, container);
                 Arc::new(Netns {
                     identity: netns.identity,
@@ -311,28 +326,48 @@ fn netns_name(path: &Path) -> Option<String> {
         })?
 }
 
-/// The container whose sandbox file or first process is in `netns`; the sandbox's owner first,
-/// since a container that joins another's namespace has a process there too.
-fn container_of<'a>(netns: &NetnsFacts, containers: &'a [Container]) -> Option<&'a Container> {
-    let inode = netns.identity.inode()?;
-    let owner = containers
-        .iter()
-        .find(|container| container.inode == Some(inode));
-    owner.or_else(|| {
-        containers.iter().find(|container| {
-            container.inode.is_none()
-                && netns
-                    .processes
-                    .iter()
-                    .any(|process| Some(process.pid) == container.pid)
-        })
-    })
+/// Containers by what leads to them.
+struct Containers<'a> {
+    by_inode: HashMap<NetnsInode, &'a Container>,
+    /// Those without a sandbox of their own, with their place.
+    by_pid: HashMap<u32, (usize, &'a Container)>,
+}
+
+impl<'a> Containers<'a> {
+    fn new(containers: &'a [Container]) -> Self {
+        let mut by_inode = HashMap::new();
+        let mut by_pid = HashMap::new();
+        for (at, container) in containers.iter().enumerate() {
+            match (container.inode, container.pid) {
+                (Some(inode), _) => drop(by_inode.entry(inode).or_insert(container)),
+                (None, Some(pid)) => drop(by_pid.entry(pid).or_insert((at, container))),
+                (None, None) => {}
+            }
+        }
+        Self { by_inode, by_pid }
+    }
+
+    /// The container whose sandbox file or first process is in `netns`; the sandbox's owner first,
+    /// since a container that joins another's namespace has a process there too.
+    fn of(&self, netns: &NetnsFacts) -> Option<&'a Container> {
+        let inode = netns.identity.inode()?;
+        if let Some(owner) = self.by_inode.get(&inode) {
+            return Some(owner);
+        }
+        let processes = netns.processes.iter();
+        processes
+            .filter_map(|process| self.by_pid.get(&process.pid))
+            .min_by_key(|(at, _)| *at)
+            .map(|(_, container)| *container)
+    }
 }
 
 /// Finds the other end of links.
 struct Linker<'a> {
     facts: &'a Facts,
+    containers: Containers<'a>,
     by_nsid: HashMap<Nsid, usize>,
+    by_ifindex: HashMap<(usize, Ifindex), &'a Link>,
 }
 
 impl<'a> Linker<'a> {
@@ -344,16 +379,23 @@ impl<'a> Linker<'a> {
             .skip(1)
             .filter_map(|(at, netns)| Some((netns.nsid?, at)))
             .collect();
-        Self { facts, by_nsid }
+        let netnses = facts.netnses.iter().enumerate();
+        let by_ifindex = netnses
+            .flat_map(|(at, netns)| {
+                let links = netns.links.iter();
+                links.map(move |link| ((at, link.ifindex), link))
+            })
+            .collect();
+        Self {
+            facts,
+            containers: Containers::new(&facts.containers),
+            by_nsid,
+            by_ifindex,
+        }
     }
 
     fn link(&self, netns: usize, ifindex: Ifindex) -> Option<&'a Link> {
-        self.facts
-            .netnses
-            .get(netns)?
-            .links
-            .iter()
-            .find(|link| link.ifindex == ifindex)
+        self.by_ifindex.get(&(netns, ifindex)).copied()
     }
 
     fn iface(&self, netns: usize, link: &Link) -> Iface {
@@ -444,7 +486,7 @@ impl<'a> Linker<'a> {
         });
         match third.and_then(|third| self.facts.netnses.get(third)) {
             Some(third) => {
-                let container = container_of(third, &self.facts.containers);
+                let container = self.containers.of(third);
                 format!(
                     "its peer is in {}, not on the host",
                     name_of(third, false, container).0

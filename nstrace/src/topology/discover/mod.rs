@@ -1,0 +1,132 @@
+//! Looks at the host: every namespace that can be found, with its links.
+//!
+//! A namespace that the host's rtnetlink knows by an id (it has an end of a veth pair on the host,
+//! or was asked for before) is asked from outside. The others are entered, on a thread made for
+//! it. In both cases its descriptor is closed before the next namespace is looked at.
+//!
+//! With a thousand namespaces a look at the whole takes tens of milliseconds. So what was found is
+//! kept, and a look goes only to where [`Changes`] point: to links of the host, to namespaces, to
+//! the files that hold them. What is kept of a namespace is used only for that very one, by its
+//! [`Identity`], which is asked for again whenever files or processes are. Events that were lost
+//! make a look at the whole, and one is made every now and then in any case.
+
+mod known;
+mod look;
+
+use std::path::PathBuf;
+
+use super::model::{Facts, NETNS_DIRS, Topology};
+use crate::sys::{
+    netlink::{NetlinkError, RouteSocket},
+    netns::NetnsError,
+    runtime::{self, Docker},
+    watch::Changes,
+};
+use known::Known;
+use look::Look;
+
+/// Directories whose files are network namespaces by convention.
+pub const DIRS: [&str; 3] = [NETNS_DIRS[0], NETNS_DIRS[1], "/run/docker/netns"];
+
+/// The host could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoverError {
+    /// rtnetlink did not answer.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// A namespace could not be identified or entered.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
+    /// `/proc` could not be read.
+    #[error("look for processes in /proc")]
+    Proc(#[source] std::io::Error),
+    /// The thread that looks could not be made.
+    #[error("start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Looks at the host, again and again.
+#[derive(Debug)]
+pub struct Discoverer {
+    socket: RouteSocket,
+    docker: Vec<Docker>,
+    known: Known,
+}
+
+impl Discoverer {
+    /// Opens what every look needs. `docker_roots` replaces the data root that Docker's settings
+    /// name.
+    ///
+    /// # Errors
+    ///
+    /// If no netlink socket can be made.
+    pub fn open(docker_roots: &[PathBuf]) -> Result<Self, DiscoverError> {
+        let docker_roots = match docker_roots {
+            [] => vec![runtime::docker_root()],
+            roots => roots.to_vec(),
+        };
+        Ok(Self {
+            socket: RouteSocket::open()?,
+            docker: docker_roots.into_iter().map(Docker::new).collect(),
+            known: Known::default(),
+        })
+    }
+
+    /// Looks at the whole host and builds the graph.
+    ///
+    /// # Errors
+    ///
+    /// If the host itself cannot be looked at. A namespace that cannot is a warning.
+    pub fn topology(&mut self) -> Result<Topology, DiscoverError> {
+        self.look_again(&Changes::everywhere())
+    }
+
+    /// Looks where something may have changed, and builds the graph.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::topology`]; the next look is at the whole then.
+    pub fn look_again(&mut self, changes: &Changes) -> Result<Topology, DiscoverError> {
+        let facts = self.facts(changes);
+        if facts.is_err() {
+            self.known = Known::default();
+        }
+        facts.map(|facts| Topology::new(&facts))
+    }
+
+    fn facts(&mut self, changes: &Changes) -> Result<Facts, DiscoverError> {
+        let Self {
+            socket,
+            docker,
+            known,
+        } = self;
+        if changes.everywhere {
+            *known = Known::default();
+            docker.iter_mut().for_each(Docker::forget);
+        }
+        known.follow(changes, socket)?;
+        let mut found = Look::at(known, socket)?;
+        if found.is_short(known) {
+            // One that had no id may have been given it: by its first veth to the host.
+            known.asks_for_ids = true;
+            found = Look::at(known, socket)?;
+        }
+        if found.is_short(known) {
+            // Or it is a new one, or a file holds another than before.
+            known.forget_holders();
+            found = Look::at(known, socket)?;
+        }
+        let mut facts = found.into_facts(known)?;
+        for docker in docker {
+            let containers = docker.containers(&mut facts.warnings);
+            facts.containers.extend(containers);
+        }
+        // The host alone has hundreds of processes: only what becomes a name is read.
+        for at in facts.named_after_processes() {
+            if let Some(first) = facts.netnses[at].processes.first_mut() {
+                first.comm = known.comm(first.pid);
+            }
+        }
+        Ok(facts)
+    }
+}

@@ -12,12 +12,13 @@ use tracing_subscriber::EnvFilter;
 
 pub use failure::Failure;
 
-use crate::sys::rcu;
+use crate::sys::{self, rcu};
 use args::{Args, Command};
 
 /// Parses the command line, does what it says, and reports how that went.
 #[must_use]
 pub fn run() -> ExitCode {
+    sys::keep_heap_small();
     // clap itself prints usage errors, and ends with 2.
     let args = Args::parse();
     if matches!(args.command, Command::RcuGuard) {

@@ -10,13 +10,12 @@ use super::{
     args::{GlobalArgs, TopArgs},
 };
 use crate::{
-    engine::{self, Config, EngineError, Frontend, Signals},
+    engine::{self, Config, EngineError, Frontend, Host, Signals},
     kernel::capacity::Request,
     sink::top::Printer,
     state::{FLOW_LIMIT, FlowsAsked},
     sys,
     topology::{
-        discover::Discoverer,
         model::{Kind, Topology},
         target,
     },
@@ -34,15 +33,14 @@ pub(super) fn run(global: &GlobalArgs, args: &TopArgs) -> Result<(), Failure> {
         });
     }
     Failure::unless_privileged()?;
-    let topology = Discoverer::open(&global.docker_root)?.topology()?;
-    check_targets(args, &topology)?;
-    if args.batch && topology.watchable().next().is_none() {
+    let host = Host::look(&global.docker_root)?;
+    check_targets(args, &host.topology)?;
+    if args.batch && host.topology.watchable().next().is_none() {
         // Not an error: it may come. Nothing is left to tell it to if stderr is gone.
         drop(writeln!(io::stderr(), "{NOTHING_YET}"));
     }
     let config = Config {
         targets: args.targets.clone(),
-        docker_roots: global.docker_root.clone(),
         interval: args.delay,
         max_interfaces: args.max_interfaces,
         capacity: Request {
@@ -78,7 +76,7 @@ pub(super) fn run(global: &GlobalArgs, args: &TopArgs) -> Result<(), Failure> {
                 Screen::take(options).map_err(EngineError::Terminal)?,
             ))
         };
-        engine::run(config, topology, frontend, signals).await
+        engine::run(config, host, frontend, signals).await
     })?;
     Ok(())
 }

@@ -46,7 +46,7 @@ use crate::{
         watch::{self, Hint, Watcher},
     },
     topology::{
-        discover::{self, DiscoverError},
+        discover::{self, DiscoverError, Discoverer},
         model::Topology,
         target::Target,
     },
@@ -62,8 +62,6 @@ use scans::Scans;
 pub struct Config {
     /// What to watch; everything if empty.
     pub targets: Vec<Target>,
-    /// Replaces the data root that Docker's settings name.
-    pub docker_roots: Vec<PathBuf>,
     /// Time between refreshes.
     pub interval: Duration,
     /// Most interfaces at a time; worked out from the host where not given.
@@ -80,6 +78,39 @@ pub struct Config {
     pub mechanism: Option<Mechanism>,
     /// Whether the machine's grace periods may be expedited while there is much to attach.
     pub may_expedite: bool,
+}
+
+/// The host, as it is found and from then on watched.
+#[derive(Debug)]
+pub struct Host {
+    /// What it looks like.
+    pub topology: Topology,
+    discoverer: Discoverer,
+    watcher: Watcher,
+    hints: mpsc::Receiver<Hint>,
+    took: Duration,
+}
+
+impl Host {
+    /// Starts to watch for changes, and then looks: nothing falls between. `docker_roots` replaces
+    /// the data root that Docker's settings name.
+    ///
+    /// # Errors
+    ///
+    /// If the host cannot be looked at.
+    pub fn look(docker_roots: &[PathBuf]) -> Result<Self, EngineError> {
+        let (watcher, hints) = watch::start(&discover::DIRS)
+            .map_err(|error| EngineError::Start(format!("watch for changes: {error}")))?;
+        let start = Instant::now();
+        let mut discoverer = Discoverer::open(docker_roots)?;
+        Ok(Self {
+            topology: discoverer.topology()?,
+            discoverer,
+            watcher,
+            hints,
+            took: start.elapsed(),
+        })
+    }
 }
 
 /// Who is shown what happens.
@@ -175,7 +206,7 @@ const MIN_SLOTS: u32 = 256;
 /// If the watch cannot start, or the output fails; a closed pipe is a normal end.
 pub async fn run<W: Write + Send + 'static>(
     config: Config,
-    topology: Topology,
+    host: Host,
     frontend: Frontend<W>,
     signals: Signals,
 ) -> Result<(), EngineError> {
@@ -187,7 +218,7 @@ pub async fn run<W: Write + Send + 'static>(
         }
         Frontend::Screen(screen) => Output::Screen(screen),
     };
-    let mut engine = Engine::start(config, &topology, signals)?;
+    let (mut engine, topology) = Engine::start(config, host, signals)?;
     let result = engine.watch(topology, &mut output).await;
     // The terminal first: detaching takes a grace period per program, and must not look like a
     // screen that hangs.
@@ -244,16 +275,23 @@ struct Engine {
 }
 
 impl Engine {
-    fn start(config: Config, topology: &Topology, signals: Signals) -> Result<Self, EngineError> {
+    fn start(
+        config: Config,
+        host: Host,
+        signals: Signals,
+    ) -> Result<(Self, Topology), EngineError> {
         let start = |what: &str, error: &dyn std::fmt::Display| {
             EngineError::Start(format!("{what}: {error}"))
         };
-        // The first look was made before this. What fell between is found by the second, which is
-        // due at once.
-        let (watcher, hints) =
-            watch::start(&discover::DIRS).map_err(|error| start("watch for changes", &error))?;
+        let Host {
+            topology,
+            discoverer,
+            watcher,
+            hints,
+            took,
+        } = host;
         let kernel = Kernel::load(Request {
-            slots: slot_count(&config, topology),
+            slots: slot_count(&config, &topology),
             ..config.capacity
         })?;
         let Kernel {
@@ -280,9 +318,9 @@ impl Engine {
             config.may_expedite,
         )?;
         let (drainer, drained) = Drainer::start(samples, lanes)?;
-        let scanner = Scanner::start(&config.docker_roots, watcher.changed())
+        let scanner = Scanner::start(discoverer, watcher.changed())
             .map_err(|error| start("look for namespaces", &error))?;
-        Ok(Self {
+        let engine = Self {
             outcomes,
             drained,
             hints,
@@ -305,14 +343,15 @@ impl Engine {
             jiffy,
             lost,
             scanner,
-            scans: Scans::new(TokioInstant::now()),
+            scans: Scans::new(TokioInstant::now(), took),
             interval: config.interval,
             began: Instant::now(),
             signals,
             worker,
             drainer,
             watcher,
-        })
+        };
+        Ok((engine, topology))
     }
 
     fn now(&self) -> Duration {

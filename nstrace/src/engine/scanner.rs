@@ -1,6 +1,6 @@
 //! Looks at the host on a thread of its own, when asked to.
 
-use std::{path::PathBuf, thread, time::Instant};
+use std::{thread, time::Instant};
 
 use tokio::sync::mpsc;
 
@@ -22,12 +22,8 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
-    /// Each look is where something has `changed` since the one before; the first is at the whole.
-    pub(super) fn start(
-        docker_roots: &[PathBuf],
-        changed: Changed,
-    ) -> Result<Self, DiscoverError> {
-        let mut discoverer = Discoverer::open(docker_roots)?;
+    /// Each look is where something has `changed` since the one before.
+    pub(super) fn start(mut discoverer: Discoverer, changed: Changed) -> Result<Self, DiscoverError> {
         // One request may wait while another is served; more would find the same.
         let (requests, mut pending) = mpsc::channel(1);
         let (found, results) = mpsc::channel(1);

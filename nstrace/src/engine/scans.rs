@@ -18,7 +18,7 @@ const BURST: Duration = Duration::from_secs(1);
 /// is found by a look at the whole.
 const FULL_CHECK: Duration = Duration::from_secs(3);
 /// Those take at most one part in this many of a core.
-const FULL_CHECK_SHARE: u32 = 500;
+const FULL_CHECK_SHARE: u32 = 1000;
 
 /// The plan.
 #[derive(Debug)]
@@ -34,11 +34,11 @@ pub(super) struct Scans {
 }
 
 impl Scans {
-    /// The first one is due at once, and is at the whole.
-    pub(super) fn new(now: Instant) -> Self {
+    /// The first one has just been made, and took so long.
+    pub(super) fn new(now: Instant, took: Duration) -> Self {
         Self {
             asked: None,
-            full: now,
+            full: now + pause_after(took),
             running: None,
             paid: now.checked_sub(BURST).unwrap_or(now),
         }
@@ -71,7 +71,7 @@ impl Scans {
         };
         let took = now.saturating_duration_since(since);
         if is_full {
-            self.full = now + FULL_CHECK.max(took * FULL_CHECK_SHARE);
+            self.full = now + pause_after(took);
         } else {
             let earliest = since.checked_sub(BURST).unwrap_or(since);
             self.paid = self.paid.max(earliest) + took * SHARE;
@@ -79,6 +79,11 @@ impl Scans {
         // What came meanwhile was asked for before it was known what this one would take.
         self.asked = self.asked.map(|asked| asked.max(self.paid));
     }
+}
+
+/// How long after a look at the whole the next one comes.
+fn pause_after(took: Duration) -> Duration {
+    FULL_CHECK.max(took * FULL_CHECK_SHARE)
 }
 
 #[cfg(test)]
@@ -89,12 +94,8 @@ mod tests {
 
     /// A plan whose first look at the whole, of `took`, is over; and the time of its end.
     fn after_the_first(took: Duration) -> (Scans, Instant) {
-        let start = Instant::now();
-        let mut scans = Scans::new(start);
-        assert_eq!(scans.due(), Some(start));
-        assert!(scans.start(start), "the first is at the whole");
-        scans.end(start + took);
-        (scans, start + took)
+        let now = Instant::now();
+        (Scans::new(now, took), now)
     }
 
     /// One look that took so long, started when it is due; gives that time.
@@ -146,7 +147,9 @@ mod tests {
         scans.ask(now + MS);
         run(&mut scans, MS);
         assert_eq!(scans.due(), Some(full));
-        assert!(scans.start(full));
+        assert!(scans.start(full), "at the whole");
+        scans.end(full + MS);
+        assert_eq!(scans.due(), Some(full + MS + FULL_CHECK));
     }
 
     #[test]

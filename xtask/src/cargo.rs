@@ -46,6 +46,16 @@ pub(crate) fn build_release() -> Result<PathBuf> {
     build(&["build", "--release", "--package", "nstrace"])?.executable("nstrace")
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn target_dir() -> Result<PathBuf> {
+    let args = ["metadata", "--format-version=1", "--no-deps"];
+    let said = cmd::output(&mut cargo(&args))?;
+    let metadata: Value = serde_json::from_str(&said).context("read cargo's metadata")?;
+    let dir = metadata["target_directory"].as_str();
+    dir.map(PathBuf::from)
+        .context("cargo names no target directory")
+}
+
 impl Built {
     fn from_json_lines(lines: &str) -> Self {
         // A line that is no JSON is a build's own chatter on stdout.

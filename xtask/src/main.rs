@@ -22,6 +22,7 @@ mod setup;
 mod test;
 mod tidy;
 mod traffic;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -61,6 +62,15 @@ enum Chore {
     },
     /// Measure what nstrace costs, as root through sudo, and print it
     Bench(bench::Args),
+    /// Run the netns tests on other kernels, Debian's, in guests: 5.10, 6.1, 6.12, newest
+    Vm {
+        /// The kernels; all four when left out
+        #[arg(value_name = "KERNEL", value_parser = vm::named)]
+        kernels: Vec<&'static vm::Kernel>,
+        /// Names or modules of tests, instead of the usual ones
+        #[arg(last = true)]
+        tests: Vec<String>,
+    },
     /// Build nstrace for release and run it, as root through sudo
     Run {
         /// Arguments for nstrace
@@ -102,6 +112,7 @@ fn dispatch(chore: Chore) -> Result<ExitCode> {
         Chore::Check => check::all()?,
         Chore::Test { suite, args } => test::run(suite, &args)?,
         Chore::Bench(args) => return bench::run(&args),
+        Chore::Vm { kernels, tests } => vm::run(&kernels, &tests)?,
         Chore::Run { args } => match run::run(&args)? {},
         Chore::Demo { args } => return demo::run(&args),
         Chore::DemoLab { hold: false } => return lab::start_holder(),

@@ -5,7 +5,8 @@ use std::process::Command;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::{cargo, cmd, setup};
+use crate::cargo::{self, Built};
+use crate::{cmd, setup};
 
 /// How cargo is told to build the netns suite.
 const NETNS: [&str; 7] = [
@@ -54,8 +55,7 @@ fn netns(args: &[String]) -> Result<()> {
 /// The built suite as root would be started by cargo: cargo itself as root would leave
 /// files behind in target/ that the user cannot replace.
 fn as_root_from_cargo() -> Result<Command> {
-    let no_run = [NETNS.as_slice(), &["--no-run"]].concat();
-    let binary = cargo::build(&no_run)?.executable("netns")?;
+    let binary = build_netns()?.executable("netns")?;
     let package = cmd::root().join("nstrace");
     let mut command = cmd::as_root(binary)?;
     command
@@ -63,4 +63,9 @@ fn as_root_from_cargo() -> Result<Command> {
         // We inherited the one of xtask.
         .env("CARGO_MANIFEST_DIR", package);
     Ok(command)
+}
+
+/// Builds the netns suite, and nstrace with it.
+pub(crate) fn build_netns() -> Result<Built> {
+    cargo::build(&[NETNS.as_slice(), &["--no-run"]].concat())
 }

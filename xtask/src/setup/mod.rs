@@ -6,7 +6,7 @@
 mod bpf_linker;
 mod packages;
 mod policy;
-mod private_apt;
+pub(crate) mod private_apt;
 mod rust_src;
 
 use anyhow::Result;
@@ -53,6 +53,6 @@ pub(crate) fn install(purpose: Purpose) -> Result<Outcome> {
 }
 
 /// Announces an installation and its reason.
-fn say(what: &str, why: &str) {
+pub(crate) fn say(what: &str, why: &str) {
     eprintln!("setup: installing {what}: {why}");
 }

@@ -9,10 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use tempfile::TempDir;
 
 use super::private_apt::PrivateApt;
 use super::{Outcome, say};
 use crate::cmd;
+
+/// The Debian suite that carries the pinned compiler's sources.
+const SUITE: &str = "trixie-backports";
 
 /// Set to 1, it makes rustup's component count as absent and as impossible to get, which
 /// tries the fallback without breaking the toolchain in use.
@@ -105,9 +109,13 @@ fn add_component(version: &str) -> Result<()> {
 }
 
 fn from_debian(version: &str, linked: &str) -> Result<()> {
-    let apt = PrivateApt::new()?;
-    let unpacked = apt.unpack("rust-src", version)?;
-    let library = unpacked.join(format!("usr/src/rustc-{version}/library"));
+    let apt = PrivateApt::of_debian(&[SUITE])?;
+    let full = apt.version("rust-src", |upstream| upstream == version)?;
+    let unpacked = TempDir::with_prefix("nstrace-rust-src-").context("make a directory")?;
+    apt.unpack(&[format!("rust-src={full}")], unpacked.path())?;
+    let library = unpacked
+        .path()
+        .join(format!("usr/src/rustc-{version}/library"));
     ensure!(
         library.join("Cargo.lock").is_file(),
         "Debian's rust-src has no {}",

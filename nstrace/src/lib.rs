@@ -68,6 +68,7 @@ pub mod cli;
 pub mod decode;
 pub mod engine;
 pub mod kernel;
+pub mod services;
 pub mod sink;
 pub mod state;
 pub mod sys;

@@ -12,6 +12,7 @@ pub mod netns;
 pub mod proc;
 pub mod rcu;
 pub mod runtime;
+pub mod services;
 pub mod tc;
 pub mod watch;
 

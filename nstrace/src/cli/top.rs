@@ -71,6 +71,8 @@ pub(super) fn run(global: &GlobalArgs, args: &TopArgs) -> Result<(), Failure> {
                 filter: args.filter.clone().unwrap_or_default(),
                 units: args.units,
                 color: args.color,
+                services: sys::services::services(),
+                sizes: String::new(),
             };
             Frontend::Screen(Box::new(
                 Screen::take(options).map_err(EngineError::Terminal)?,

@@ -34,7 +34,7 @@ use crate::{
         Kernel, KernelError,
         attach::Attacher,
         object::Lost,
-        capacity::Request,
+        capacity::{Capacity, Request},
         ring::{Batch, Drainer},
         worker::{Outcome, Wish, Worker},
     },
@@ -219,6 +219,9 @@ pub async fn run<W: Write + Send + 'static>(
         Frontend::Screen(screen) => Output::Screen(screen),
     };
     let (mut engine, topology) = Engine::start(config, host, signals)?;
+    if let Output::Screen(screen) = &mut output {
+        screen.set_sizes(engine.capacity.to_string());
+    }
     let result = engine.watch(topology, &mut output).await;
     // The terminal first: detaching takes a grace period per program, and must not look like a
     // screen that hangs.
@@ -261,7 +264,7 @@ struct Engine {
     counters: Arc<CounterArea>,
     flows: FlowArea,
     asked: FlowsAsked,
-    has_flows: bool,
+    capacity: Capacity,
     jiffy: Duration,
     lost: Lost,
     worker: Worker,
@@ -339,7 +342,7 @@ impl Engine {
             counters,
             flows,
             asked: config.flows,
-            has_flows: capacity.has_flows(),
+            capacity,
             jiffy,
             lost,
             scanner,
@@ -364,9 +367,8 @@ impl Engine {
         let mut is_first = true;
         let mut refresh_at = TokioInstant::now() + FIRST_REFRESH;
         if let Output::Screen(screen) = output {
-            screen
-                .show(self.state.snapshot(self.asked))
-                .map_err(EngineError::Terminal)?;
+            let snapshot = self.state.snapshot(self.asked);
+            self.show(screen, snapshot)?;
         }
         loop {
             match self.next_event(refresh_at, output).await {
@@ -396,7 +398,7 @@ impl Engine {
                         }
                         Output::Screen(screen) => {
                             let snapshot = self.refresh().await;
-                            screen.show(snapshot).map_err(EngineError::Terminal)?;
+                            self.show(screen, snapshot)?;
                         }
                     }
                 }
@@ -421,6 +423,11 @@ impl Engine {
                             self.interval = interval;
                             refresh_at = refresh_at.min(TokioInstant::now() + interval);
                         }
+                        Some(Effect::Ask(asked)) => {
+                            self.asked = asked;
+                            let snapshot = self.state.snapshot(asked);
+                            self.show(screen, snapshot)?;
+                        }
                         None => {}
                     }
                 }
@@ -433,6 +440,18 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Shows a snapshot, and again with other flows if it has led back to a page that needs them.
+    fn show(&mut self, screen: &mut Screen, snapshot: Snapshot) -> Result<(), EngineError> {
+        let effect = screen.show(snapshot).map_err(EngineError::Terminal)?;
+        // The rows are the same then, so that this leads nowhere else.
+        if let Some(Effect::Ask(asked)) = effect {
+            self.asked = asked;
+            let snapshot = self.state.snapshot(asked);
+            screen.show(snapshot).map_err(EngineError::Terminal)?;
+        }
+        Ok(())
     }
 
     /// A last complete line, unless the reader has stopped to read.
@@ -555,7 +574,7 @@ impl Engine {
             count(LostReason::NoFlowRoom),
         );
         let Self { state, flows, .. } = self;
-        if self.has_flows {
+        if self.capacity.has_flows() {
             // Before the totals, so that flows are never more than those.
             flows.read(|flow| {
                 state.cached(flow.cpu, flow.family, flow.entry, &flow.key, &flow.stats);

@@ -39,8 +39,12 @@ pub enum Action {
     Units,
     /// Rates or totals.
     Totals,
-    /// Details of the chosen namespace.
+    /// Deeper: flows of the chosen namespace, then its details.
     Enter,
+    /// Flows of all namespaces.
+    AllFlows,
+    /// Details of the chosen namespace.
+    Details,
     /// Back from where one is.
     Back,
 }
@@ -77,7 +81,7 @@ const fn binding(
 }
 
 /// Every key, in the order of the help.
-pub const BINDINGS: [Binding; 19] = {
+pub const BINDINGS: [Binding; 21] = {
     use KeyCode::{
         Backspace, Char, Down, End, Enter, Esc, Home, Left, PageDown, PageUp, Right, Up,
     };
@@ -91,6 +95,13 @@ pub const BINDINGS: [Binding; 19] = {
             Some("quit"),
         ),
         binding(Action::Help, &[Char('?')], "?", "this help", Some("help")),
+        binding(
+            Action::Enter,
+            &[Enter],
+            "enter",
+            "flows of the chosen namespace; from there, its details",
+            Some("open"),
+        ),
         binding(
             Action::Filter,
             &[Char('/')],
@@ -120,6 +131,20 @@ pub const BINDINGS: [Binding; 19] = {
             None,
         ),
         binding(
+            Action::AllFlows,
+            &[Char('f')],
+            "f",
+            "flows of all namespaces",
+            Some("all flows"),
+        ),
+        binding(
+            Action::Back,
+            &[Esc, Backspace],
+            "esc",
+            "back; with nothing to go back from, clear the filter",
+            Some("back"),
+        ),
+        binding(
             Action::Pause,
             &[Char(' ')],
             "space",
@@ -127,10 +152,17 @@ pub const BINDINGS: [Binding; 19] = {
             Some("pause"),
         ),
         binding(
+            Action::Details,
+            &[Char('d')],
+            "d",
+            "details of the chosen namespace",
+            Some("details"),
+        ),
+        binding(
             Action::Totals,
             &[Char('t')],
             "t",
-            "rates or totals since attach",
+            "rates or totals since attach (of a flow: since its first packet)",
             Some("totals"),
         ),
         binding(
@@ -153,20 +185,6 @@ pub const BINDINGS: [Binding; 19] = {
             "-",
             "refresh less often",
             Some("slower"),
-        ),
-        binding(
-            Action::Enter,
-            &[Enter],
-            "enter",
-            "details of the chosen namespace",
-            Some("details"),
-        ),
-        binding(
-            Action::Back,
-            &[Esc, Backspace],
-            "esc",
-            "back; with nothing to go back from, clear the filter",
-            Some("back"),
         ),
         binding(Action::Up, &[Up, Char('k')], "\u{2191} k", "up", None),
         binding(Action::Down, &[Down, Char('j')], "\u{2193} j", "down", None),

@@ -5,6 +5,8 @@
 
 pub mod keymap;
 pub mod model;
+#[cfg(test)]
+mod sample;
 pub mod theme;
 pub mod view;
 
@@ -52,14 +54,20 @@ impl Screen {
         })
     }
 
-    /// Shows a new snapshot.
+    /// Says in the help how large everything is made.
+    pub fn set_sizes(&mut self, sizes: String) {
+        self.model.sizes = sizes;
+    }
+
+    /// Shows a new snapshot. A page that it ends may leave other flows to be asked for.
     ///
     /// # Errors
     ///
     /// If the terminal is gone.
-    pub fn show(&mut self, snapshot: Snapshot) -> io::Result<()> {
-        self.model.update(Message::Snapshot(snapshot));
-        self.draw()
+    pub fn show(&mut self, snapshot: Snapshot) -> io::Result<Option<Effect>> {
+        let effect = self.model.update(Message::Snapshot(snapshot));
+        self.draw()?;
+        Ok(effect)
     }
 
     /// Takes in what the user did.

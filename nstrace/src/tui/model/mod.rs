@@ -1,5 +1,8 @@
 //! What the screen shows, and how keys and snapshots change it. No I/O, no clock.
 
+mod flows;
+mod pages;
+
 use std::{cmp::Ordering, time::Duration};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -9,9 +12,12 @@ use super::{
     theme::Color,
 };
 use crate::{
-    state::{IfaceKey, Snapshot, SortKey, snapshot::RowSnapshot},
+    services::Services,
+    state::{FlowsAsked, IfaceKey, Snapshot, SortKey, snapshot::RowSnapshot},
     units::Units,
 };
+pub use flows::{FlowChoices, FlowId, FlowRow, FlowSort};
+pub use pages::Page;
 
 /// How the screen starts.
 #[derive(Clone, Debug)]
@@ -28,6 +34,10 @@ pub struct Options {
     pub units: Units,
     /// When to use colours.
     pub color: Color,
+    /// What ports are called.
+    pub services: Services,
+    /// How large everything is made, for the help; empty where it is not known yet.
+    pub sizes: String,
 }
 
 /// Something that changes the model.
@@ -46,17 +56,8 @@ pub enum Effect {
     Quit,
     /// Refresh in this rhythm from now on.
     SetInterval(Duration),
-}
-
-/// What stands in the middle of the screen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Page {
-    /// The table of namespaces.
-    List,
-    /// One of them.
-    Details(IfaceKey),
-    /// The keys.
-    Help,
+    /// Show a snapshot with these flows at once, and from now on.
+    Ask(FlowsAsked),
 }
 
 /// What the columns show.
@@ -64,7 +65,7 @@ pub enum Page {
 pub enum Columns {
     /// Speed over the last interval.
     Rates,
-    /// What was counted since the interface was attached.
+    /// What was counted since the interface was attached, or since the flow was first seen.
     Totals,
 }
 
@@ -86,6 +87,8 @@ pub struct Model {
     pub is_reversed: bool,
     /// Text that rows must contain.
     pub filter: String,
+    /// What was chosen for tables of flows.
+    pub flow_table: FlowChoices,
     /// Whether keys go into the filter.
     pub is_typing: bool,
     /// Whether snapshots are held back.
@@ -98,10 +101,18 @@ pub struct Model {
     pub interval: Duration,
     /// The chosen row.
     pub selected: Option<IfaceKey>,
-    /// How far the details are scrolled.
+    /// How far a page of text is scrolled.
     pub scroll: u16,
+    /// What ports are called.
+    pub services: Services,
+    /// How large everything is made.
+    pub sizes: String,
     page_rows: usize,
-    behind_help: Page,
+    /// Where this page was asked for, and where that one was; the last is the nearest.
+    behind: Vec<Page>,
+    /// The flows that snapshots have from now on, and those that the shown one has.
+    asked: FlowsAsked,
+    shown_flows: FlowsAsked,
     held_back: Option<Snapshot>,
 }
 
@@ -116,6 +127,8 @@ impl Model {
             filter,
             units,
             color: _,
+            services,
+            sizes,
         } = options;
         Self {
             host,
@@ -124,6 +137,7 @@ impl Model {
             sort,
             is_reversed: false,
             filter,
+            flow_table: FlowChoices::default(),
             is_typing: false,
             is_paused: false,
             units,
@@ -131,8 +145,12 @@ impl Model {
             interval,
             selected: None,
             scroll: 0,
+            services,
+            sizes,
             page_rows: 10,
-            behind_help: Page::List,
+            behind: Vec::new(),
+            asked: FlowsAsked::None,
+            shown_flows: FlowsAsked::None,
             held_back: None,
         }
     }
@@ -145,19 +163,39 @@ impl Model {
 
     /// Takes in what happened.
     pub fn update(&mut self, message: Message) -> Option<Effect> {
-        match message {
-            Message::Snapshot(snapshot) if self.is_paused => {
+        let effect = match message {
+            Message::Snapshot(snapshot) if self.is_paused && !self.lacks_flows() => {
                 self.held_back = Some(snapshot);
                 None
             }
             Message::Snapshot(snapshot) => {
-                self.snapshot = snapshot;
-                self.leave_vanished();
+                self.take(snapshot);
                 None
             }
             Message::Key(key) if self.is_typing => self.type_filter(key),
             Message::Key(key) => keymap::action(key).and_then(|action| self.act(action)),
-        }
+        };
+        effect.or_else(|| self.ask())
+    }
+
+    fn take(&mut self, snapshot: Snapshot) {
+        self.held_back = None;
+        self.snapshot = snapshot;
+        self.shown_flows = self.asked;
+        self.leave_vanished();
+    }
+
+    /// Whether the page has to wait for its flows. It gets them even while paused: there would be
+    /// nothing to see.
+    fn lacks_flows(&self) -> bool {
+        let needed = self.needed_flows();
+        needed != FlowsAsked::None && needed == self.asked && needed != self.shown_flows
+    }
+
+    /// Asks for the flows that the page needs, if that is news.
+    fn ask(&mut self) -> Option<Effect> {
+        let needed = self.needed_flows();
+        (std::mem::replace(&mut self.asked, needed) != needed).then_some(Effect::Ask(needed))
     }
 
     /// The rows that pass the filter, in order.
@@ -171,6 +209,60 @@ impl Model {
             .collect();
         rows.sort_by(|a, b| self.compare(a, b));
         rows
+    }
+
+    /// The flows of one row, or of all, that pass the filter, in order.
+    #[must_use]
+    pub fn visible_flows(&self, of: Option<IfaceKey>) -> Vec<FlowRow<'_>> {
+        let filter = self.flow_table.filter.to_lowercase();
+        let mut flows: Vec<FlowRow<'_>> = self
+            .flows(of)
+            .filter(|flow| filter.is_empty() || flow.contains(&filter, &self.services))
+            .collect();
+        flows.sort_by(|a, b| {
+            let order = self.flow_table.sort.compare(*a, *b, self.columns);
+            if self.flow_table.is_reversed {
+                order.reverse()
+            } else {
+                order
+            }
+        });
+        flows
+    }
+
+    /// The flows of one row, or of all, as they come.
+    pub fn flows(&self, of: Option<IfaceKey>) -> impl Iterator<Item = FlowRow<'_>> {
+        self.rows_of(of)
+            .flat_map(|row| row.flows.iter().map(move |flow| FlowRow { row, flow }))
+    }
+
+    /// One row, or all.
+    pub fn rows_of(&self, of: Option<IfaceKey>) -> impl Iterator<Item = &RowSnapshot> {
+        let rows = self.snapshot.rows.iter();
+        rows.filter(move |row| of.is_none_or(|key| row.key == key))
+    }
+
+    /// Where the chosen flow stands among the visible ones.
+    #[must_use]
+    pub fn selected_flow_at(&self, flows: &[FlowRow<'_>]) -> Option<usize> {
+        let id = self.flow_table.selected?;
+        flows.iter().position(|flow| flow.id() == id)
+    }
+
+    /// The filter of the table that is shown or behind.
+    #[must_use]
+    pub fn shown_filter(&self) -> &str {
+        match self.table() {
+            Page::Flows(_) => &self.flow_table.filter,
+            _ => &self.filter,
+        }
+    }
+
+    fn filter_mut(&mut self) -> &mut String {
+        match self.table() {
+            Page::Flows(_) => &mut self.flow_table.filter,
+            _ => &mut self.filter,
+        }
     }
 
     fn compare(&self, a: &RowSnapshot, b: &RowSnapshot) -> Ordering {
@@ -194,37 +286,24 @@ impl Model {
         self.snapshot.rows.iter().find(|row| row.key == key)
     }
 
-    /// Goes back from the details of a row that is no more.
-    fn leave_vanished(&mut self) {
-        let is_vanished =
-            |page| matches!(page, Page::Details(key) if self.details_of(key).is_none());
-        let (page, behind_help) = (is_vanished(self.page), is_vanished(self.behind_help));
-        if page {
-            self.page = Page::List;
-        }
-        if behind_help {
-            self.behind_help = Page::List;
-        }
-    }
-
     fn type_filter(&mut self, key: KeyEvent) -> Option<Effect> {
         match key.code {
             KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => {
                 return Some(Effect::Quit);
             }
             KeyCode::Char('u') if key.modifiers.contains(KeyModifiers::CONTROL) => {
-                self.filter.clear();
+                self.filter_mut().clear();
             }
             KeyCode::Enter => self.is_typing = false,
             KeyCode::Esc => {
                 self.is_typing = false;
-                self.filter.clear();
+                self.filter_mut().clear();
             }
             KeyCode::Backspace => {
-                self.filter.pop();
+                self.filter_mut().pop();
             }
             KeyCode::Char(c) if !key.modifiers.contains(KeyModifiers::CONTROL) => {
-                self.filter.push(c);
+                self.filter_mut().push(c);
             }
             _ => {}
         }
@@ -234,26 +313,22 @@ impl Model {
     fn act(&mut self, action: Action) -> Option<Effect> {
         match action {
             Action::Quit => return Some(Effect::Quit),
-            Action::Help => {
-                self.scroll = 0;
-                if self.page == Page::Help {
-                    self.page = self.behind_help;
-                } else {
-                    self.behind_help = self.page;
-                    self.page = Page::Help;
-                }
-            }
+            Action::Help if self.page == Page::Help => self.leave(),
+            Action::Help => self.open(Page::Help),
             Action::Up => self.step(-1),
             Action::Down => self.step(1),
             Action::PageUp => self.step(-self.page_step()),
             Action::PageDown => self.step(self.page_step()),
             Action::Home => self.step(isize::MIN),
             Action::End => self.step(isize::MAX),
-            Action::NextSort => self.sort = neighbour(self.sort, 1),
-            Action::PreviousSort => self.sort = neighbour(self.sort, SortKey::ALL.len() - 1),
-            Action::Reverse => self.is_reversed = !self.is_reversed,
+            Action::NextSort => self.sort_by_neighbour(1),
+            Action::PreviousSort => self.sort_by_neighbour(-1),
+            Action::Reverse => match self.table() {
+                Page::Flows(_) => self.flow_table.is_reversed = !self.flow_table.is_reversed,
+                _ => self.is_reversed = !self.is_reversed,
+            },
             Action::Filter => {
-                self.page = Page::List;
+                self.open(self.table());
                 self.is_typing = true;
             }
             Action::Pause => self.pause(),
@@ -267,9 +342,21 @@ impl Model {
                 };
             }
             Action::Enter => self.enter(),
-            Action::Back => self.back(),
+            Action::AllFlows => self.open(Page::Flows(None)),
+            Action::Details => self.details(),
+            Action::Back if self.page == Page::List => self.filter.clear(),
+            Action::Back => self.leave(),
         }
         None
+    }
+
+    fn sort_by_neighbour(&mut self, by: isize) {
+        match self.table() {
+            Page::Flows(_) => {
+                self.flow_table.sort = neighbour(&FlowSort::ALL, self.flow_table.sort, by);
+            }
+            _ => self.sort = neighbour(&SortKey::ALL, self.sort, by),
+        }
     }
 
     fn page_step(&self) -> isize {
@@ -278,20 +365,22 @@ impl Model {
 
     /// Moves the choice, or scrolls the page that has none.
     fn step(&mut self, by: isize) {
-        if self.page != Page::List {
-            let by = i16::try_from(by).unwrap_or(if by < 0 { i16::MIN } else { i16::MAX });
-            self.scroll = self.scroll.saturating_add_signed(by);
-            return;
+        match self.page {
+            Page::List => {
+                let rows = self.visible();
+                let to = moved(self.selected_at(&rows), by, rows.len());
+                self.selected = rows.get(to).map(|row| row.key);
+            }
+            Page::Flows(of) => {
+                let flows = self.visible_flows(of);
+                let to = moved(self.selected_flow_at(&flows), by, flows.len());
+                self.flow_table.selected = flows.get(to).map(FlowRow::id);
+            }
+            Page::Details(_) | Page::Help => {
+                let by = i16::try_from(by).unwrap_or(if by < 0 { i16::MIN } else { i16::MAX });
+                self.scroll = self.scroll.saturating_add_signed(by);
+            }
         }
-        let rows = self.visible();
-        let last = rows.len().saturating_sub(1);
-        let to = match self.selected_at(&rows) {
-            Some(at) => at.saturating_add_signed(by).min(last),
-            // The first key chooses an end of the list.
-            None if by == isize::MAX => last,
-            None => 0,
-        };
-        self.selected = rows.get(to).map(|row| row.key);
     }
 
     fn pause(&mut self) {
@@ -299,8 +388,7 @@ impl Model {
         if !self.is_paused
             && let Some(latest) = self.held_back.take()
         {
-            self.snapshot = latest;
-            self.leave_vanished();
+            self.take(latest);
         }
     }
 
@@ -324,32 +412,61 @@ impl Model {
         Effect::SetInterval(self.interval)
     }
 
+    /// One page deeper: the flows of the chosen row, then its details.
     fn enter(&mut self) {
-        if self.page == Page::List {
-            let rows = self.visible();
-            let at = self.selected_at(&rows).unwrap_or(0);
-            if let Some(key) = rows.get(at).map(|row| row.key) {
-                self.selected = Some(key);
-                self.scroll = 0;
-                self.page = Page::Details(key);
-            }
+        match (self.page, self.chosen()) {
+            (Page::List | Page::Flows(None), Some(key)) => self.open(Page::Flows(Some(key))),
+            _ => self.details(),
         }
     }
 
-    fn back(&mut self) {
+    fn details(&mut self) {
+        if let Some(key) = self.chosen() {
+            self.open(Page::Details(key));
+        }
+    }
+
+    /// The row that a table's next page is about: where nothing is chosen, the first one is then.
+    fn chosen(&mut self) -> Option<IfaceKey> {
         match self.page {
-            Page::List => self.filter.clear(),
-            Page::Details(_) => self.page = Page::List,
-            Page::Help => self.page = self.behind_help,
+            Page::List => {
+                let rows = self.visible();
+                let at = self.selected_at(&rows).unwrap_or(0);
+                let key = rows.get(at)?.key;
+                self.selected = Some(key);
+                Some(key)
+            }
+            Page::Flows(None) => {
+                let flows = self.visible_flows(None);
+                let at = self.selected_flow_at(&flows).unwrap_or(0);
+                let id = flows.get(at)?.id();
+                self.flow_table.selected = Some(id);
+                Some(id.0)
+            }
+            Page::Flows(Some(key)) => Some(key),
+            Page::Details(_) | Page::Help => None,
         }
     }
 }
 
-/// The sort key that stands `by` places further.
-fn neighbour(sort: SortKey, by: usize) -> SortKey {
-    let all = SortKey::ALL;
-    let at = all.iter().position(|key| *key == sort).unwrap_or_default();
-    all[(at + by) % all.len()]
+/// Where a choice stands after a move by so many, among `count`; the first key chooses an end.
+fn moved(at: Option<usize>, by: isize, count: usize) -> usize {
+    let last = count.saturating_sub(1);
+    match at {
+        Some(at) => at.saturating_add_signed(by).min(last),
+        None if by == isize::MAX => last,
+        None => 0,
+    }
+}
+
+/// The key that stands `by` places further in its circle.
+fn neighbour<K: Copy + PartialEq>(all: &[K], key: K, by: isize) -> K {
+    let at = all
+        .iter()
+        .position(|known| *known == key)
+        .unwrap_or_default();
+    let to = at.checked_add_signed(by).unwrap_or(all.len() - 1);
+    all[to % all.len()]
 }
 
 #[cfg(test)]

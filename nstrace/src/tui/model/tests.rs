@@ -13,7 +13,7 @@ use crate::{
     tui::keymap::BINDINGS,
 };
 
-const fn key_of(ifindex: u32) -> IfaceKey {
+pub(super) const fn key_of(ifindex: u32) -> IfaceKey {
     IfaceKey {
         ifindex: Ifindex(ifindex),
         generation: 1,
@@ -21,7 +21,7 @@ const fn key_of(ifindex: u32) -> IfaceKey {
 }
 
 /// A row that carries `bps`, all of it into the namespace.
-fn row(name: &str, ifindex: u32, bps: u64) -> RowSnapshot {
+pub(super) fn row(name: &str, ifindex: u32, bps: u64) -> RowSnapshot {
     let peer = Peer {
         name: format!("veth{ifindex}"),
         ifindex: Ifindex(ifindex),
@@ -67,7 +67,7 @@ fn row(name: &str, ifindex: u32, bps: u64) -> RowSnapshot {
     }
 }
 
-fn snapshot(rows: Vec<RowSnapshot>) -> Snapshot {
+pub(super) fn snapshot(rows: Vec<RowSnapshot>) -> Snapshot {
     Snapshot {
         header: Header::default(),
         rows,
@@ -75,7 +75,7 @@ fn snapshot(rows: Vec<RowSnapshot>) -> Snapshot {
     }
 }
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options {
         host: "node-7".to_owned(),
         interval: Duration::from_secs(1),
@@ -83,6 +83,8 @@ fn options() -> Options {
         filter: String::new(),
         units: Units::Bits,
         color: Color::Never,
+        services: Services::default(),
+        sizes: String::new(),
     }
 }
 
@@ -103,7 +105,7 @@ fn show(model: &mut Model, rows: Vec<RowSnapshot>) {
     assert_eq!(model.update(Message::Snapshot(snapshot(rows))), None);
 }
 
-fn press(model: &mut Model, code: KeyCode) -> Option<Effect> {
+pub(super) fn press(model: &mut Model, code: KeyCode) -> Option<Effect> {
     model.update(Message::Key(KeyEvent::new(code, KeyModifiers::NONE)))
 }
 
@@ -114,7 +116,7 @@ fn press_control(model: &mut Model, c: char) -> Option<Effect> {
 
 /// Presses the keys of `text`, none of which has an effect outside of the model.
 #[track_caller]
-fn type_keys(model: &mut Model, text: &str) {
+pub(super) fn type_keys(model: &mut Model, text: &str) {
     for c in text.chars() {
         assert_eq!(press(model, KeyCode::Char(c)), None, "{c:?}");
     }
@@ -265,7 +267,7 @@ fn a_filter_is_typed_over_the_list() {
     type_keys(&mut model, "?/");
     assert_eq!((model.page, model.is_typing), (Page::List, true));
     press(&mut model, KeyCode::Esc);
-    press(&mut model, KeyCode::Enter);
+    type_keys(&mut model, "d");
     assert!(matches!(model.page, Page::Details(_)));
     type_keys(&mut model, "/");
     assert_eq!((model.page, model.is_typing), (Page::List, true));
@@ -360,7 +362,12 @@ fn a_page_has_a_row_at_least() {
 
 #[test]
 fn nothing_is_chosen_where_nothing_is_shown() {
-    for code in [KeyCode::Down, KeyCode::End, KeyCode::Enter] {
+    for code in [
+        KeyCode::Down,
+        KeyCode::End,
+        KeyCode::Enter,
+        KeyCode::Char('d'),
+    ] {
         let mut model = Model::new(options());
         assert_eq!(press(&mut model, code), None);
         assert_eq!((model.selected, model.page), (None, Page::List));
@@ -505,7 +512,7 @@ fn going_back_from_a_page_keeps_the_filter() {
     model.filter = "a".to_owned();
     type_keys(&mut model, "?");
     press(&mut model, KeyCode::Esc);
-    press(&mut model, KeyCode::Enter);
+    type_keys(&mut model, "d");
     press(&mut model, KeyCode::Backspace);
     assert_eq!((model.page, &*model.filter), (Page::List, "a"));
 }
@@ -513,12 +520,12 @@ fn going_back_from_a_page_keeps_the_filter() {
 #[test]
 fn details_are_of_the_chosen_row_or_of_the_first() {
     let mut model = five();
-    press(&mut model, KeyCode::Enter);
+    type_keys(&mut model, "d");
     assert_eq!(model.page, Page::Details(key_of(5)));
     assert_eq!(selected(&model), Some("a"));
     press(&mut model, KeyCode::Esc);
     press(&mut model, KeyCode::End);
-    press(&mut model, KeyCode::Enter);
+    type_keys(&mut model, "d");
     assert_eq!(model.page, Page::Details(key_of(1)));
     let shown = model.details_of(key_of(1)).map(RowSnapshot::name);
     assert_eq!(shown, Some("e"));
@@ -527,7 +534,7 @@ fn details_are_of_the_chosen_row_or_of_the_first() {
 #[test]
 fn details_leave_when_their_row_vanishes() {
     let mut model = five();
-    press(&mut model, KeyCode::Enter);
+    type_keys(&mut model, "d");
     show(&mut model, vec![row("a", 5, 0), row("b", 4, 4000)]);
     assert_eq!(model.page, Page::Details(key_of(5)));
     show(&mut model, vec![row("b", 4, 4000)]);
@@ -537,7 +544,7 @@ fn details_leave_when_their_row_vanishes() {
 #[test]
 fn details_of_a_paused_screen_leave_when_it_goes_on() {
     let mut model = five();
-    press(&mut model, KeyCode::Enter);
+    type_keys(&mut model, "d");
     type_keys(&mut model, " ");
     show(&mut model, vec![row("b", 4, 4000)]);
     assert_eq!(model.page, Page::Details(key_of(5)));
@@ -549,7 +556,7 @@ fn details_of_a_paused_screen_leave_when_it_goes_on() {
 fn on_a_page_without_rows_the_moves_scroll() {
     let mut model = five();
     model.set_page(4, 0);
-    press(&mut model, KeyCode::Enter);
+    type_keys(&mut model, "d");
     press(&mut model, KeyCode::Down);
     press(&mut model, KeyCode::PageDown);
     assert_eq!(model.scroll, 5);
@@ -567,10 +574,10 @@ fn on_a_page_without_rows_the_moves_scroll() {
 #[test]
 fn details_start_at_their_top() {
     let mut model = five();
-    press(&mut model, KeyCode::Enter);
+    type_keys(&mut model, "d");
     press(&mut model, KeyCode::Down);
     press(&mut model, KeyCode::Esc);
-    press(&mut model, KeyCode::Enter);
+    type_keys(&mut model, "d");
     assert_eq!(model.scroll, 0);
 }
 
@@ -587,7 +594,7 @@ fn scrolling_past_the_end_is_forgotten_once_the_view_says_where_it_is() {
 #[test]
 fn help_leads_back_to_where_it_was_asked_for() {
     let mut model = five();
-    press(&mut model, KeyCode::Enter);
+    type_keys(&mut model, "d");
     let details = model.page;
     assert!(matches!(details, Page::Details(_)));
     for back in [KeyCode::Char('?'), KeyCode::Esc] {

@@ -136,6 +136,17 @@ fn traffic(row: &RowSnapshot, model: &Model, theme: Theme) -> Vec<Line<'static>>
             ),
             style,
         ));
+        let counts = row.counts(direction);
+        lines.push(Line::styled(
+            format!(
+                "     {:>7}/s on a wire      {:>5} pkt/s  total {:>7} in {} packets",
+                model.units.rate(rate.wire_bps),
+                units::scaled(rate.wire_pps),
+                units::bytes(counts.wire_bytes),
+                counts.wire_packets
+            ),
+            style,
+        ));
     }
     lines.push(Line::raw(format!(
         "  {:<12}{:>14}{:>10}{:>14}{:>10}",

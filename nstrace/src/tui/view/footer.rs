@@ -24,7 +24,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
 fn filter(model: &Model, theme: Theme) -> Line<'static> {
     Line::from(vec![
         Span::styled("filter: ", theme.title()),
-        Span::raw(escape(&model.filter)),
+        Span::raw(escape(model.shown_filter())),
         Span::styled(" ", theme.selected()),
         Span::raw("  enter keeps it, esc clears it"),
     ])

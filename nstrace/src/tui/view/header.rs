@@ -8,7 +8,10 @@ use ratatui::{
 };
 
 use crate::{
-    tui::{model::Model, theme::Theme},
+    tui::{
+        model::{Model, Page},
+        theme::Theme,
+    },
     units,
     untrusted::escape,
 };
@@ -54,14 +57,25 @@ fn display_line(model: &Model, theme: Theme) -> Line<'static> {
             theme.alarm(),
         ));
     }
+    if header.flowless > 0 {
+        spans.push(Span::styled(
+            format!("  flowless {}", header.flowless),
+            theme.alarm(),
+        ));
+    }
     spans.push(Span::raw(format!(
         "  every {}s",
         model.interval.as_secs_f64()
     )));
-    let order = if model.is_reversed { " reversed" } else { "" };
-    spans.push(Span::raw(format!("  sort {}{order}", model.sort.as_str())));
-    if !model.filter.is_empty() && !model.is_typing {
-        let shown = format!("  filter \"{}\"", escape(&model.filter));
+    let (sort, is_reversed) = match model.table() {
+        Page::Flows(_) => (model.flow_table.sort.as_str(), model.flow_table.is_reversed),
+        _ => (model.sort.as_str(), model.is_reversed),
+    };
+    let order = if is_reversed { " reversed" } else { "" };
+    spans.push(Span::raw(format!("  sort {sort}{order}")));
+    let filter = model.shown_filter();
+    if !filter.is_empty() && !model.is_typing {
+        let shown = format!("  filter \"{}\"", escape(filter));
         spans.push(Span::styled(shown, theme.title()));
     }
     if !header.warnings.is_empty() {

@@ -12,10 +12,17 @@ use crate::{
     untrusted::escape,
 };
 
-const MEANING: [&str; 6] = [
+const MEANING: [&str; 10] = [
     "RX is into the namespace, TX out of it. Packets are skbs and bytes their length, as `ip -s \
      link` counts them at the host's end, before its queue: one skb of a TCP stream can be many \
      packets on a wire.",
+    "wp, WIREPK, \"on a wire\": packets as a wire would carry them, each segment with its own headers.",
+    "A flow is one conversation, both directions, as the namespace sees it: REMOTE and R.PORT are the \
+     far end's, L.PORT its own. A flow that has ended, or has had no packet for a minute, leaves; its \
+     RX, TX, packets and AGE are since its first packet.",
+    "\"and N more flows\": all flows that are not in the table, ended ones too, as a sum. The flows and \
+     that sum are everything that the interface has carried.",
+    "flowless: packets that no flow had room for. They are in every total, and in that sum.",
     "PEAK is the busiest window (about 10 ms) of the last interval, of the faster direction.",
     "SHARE is a row's part of all that is watched, filtered or not; what goes from one namespace to another \
      counts for both.",
@@ -50,5 +57,8 @@ pub(super) fn draw(
     }));
     lines.push(Line::default());
     lines.extend(MEANING.map(Line::raw));
+    if !model.sizes.is_empty() {
+        lines.push(Line::raw(format!("Sizes: {}.", model.sizes)));
+    }
     draw_text(frame, area, lines, model.scroll, state);
 }

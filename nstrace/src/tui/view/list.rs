@@ -39,6 +39,7 @@ enum What {
     Master,
     Amount(Direction),
     Packets(Direction),
+    WirePackets(Direction),
     Peak,
     Total(Direction),
     Share,
@@ -75,6 +76,11 @@ fn columns(model: &Model, width: u16) -> Vec<Column> {
     } else {
         ("RXpkts", "TXpkts")
     };
+    let (rx_wire, tx_wire) = if rates {
+        ("RXwp/s", "TXwp/s")
+    } else {
+        ("RXwpk", "TXwpk")
+    };
     // Kernel names have 15 characters at most.
     let iface = if width >= 120 { 15 } else { 7 };
     let minute = if width >= 140 { 20 } else { 12 };
@@ -88,18 +94,20 @@ fn columns(model: &Model, width: u16) -> Vec<Column> {
         },
         column("KIND", 9, 100, Left, What::Kind),
         column("IFACE", iface, 50, Left, What::Interface),
-        column("ADDRESS", 18, 170, Left, What::Address),
-        column("PEER", 15, 112, Left, What::Peer),
-        column("MASTER", 15, 190, Left, What::Master),
+        column("ADDRESS", 18, 188, Left, What::Address),
+        column("PEER", 15, 168, Left, What::Peer),
+        column("MASTER", 15, 206, Left, What::Master),
         column(rx, 7, 0, Right, What::Amount(Direction::Rx)),
         column(tx, 7, 0, Right, What::Amount(Direction::Tx)),
         column(rx_packets, 7, 62, Right, What::Packets(Direction::Rx)),
         column(tx_packets, 7, 62, Right, What::Packets(Direction::Tx)),
+        column(rx_wire, 7, 112, Right, What::WirePackets(Direction::Rx)),
+        column(tx_wire, 7, 112, Right, What::WirePackets(Direction::Tx)),
     ];
     if rates {
         all.push(column("PEAK/s", 7, 128, Right, What::Peak));
-        all.push(column("RX", 7, 144, Right, What::Total(Direction::Rx)));
-        all.push(column("TX", 7, 144, Right, What::Total(Direction::Tx)));
+        all.push(column("RX", 7, 152, Right, What::Total(Direction::Rx)));
+        all.push(column("TX", 7, 152, Right, What::Total(Direction::Tx)));
     }
     all.push(column("SHARE", 9, 72, Left, What::Share));
     all.push(column("LAST MINUTE", minute, 76, Left, What::Minute));
@@ -248,6 +256,13 @@ fn cell(
             };
             (units::scaled(shown), plain)
         }
+        What::WirePackets(direction) => {
+            let shown = match model.columns {
+                Columns::Rates => row.rate(direction).wire_pps,
+                Columns::Totals => row.counts(direction).wire_packets,
+            };
+            (units::scaled(shown), plain)
+        }
         What::Peak => {
             let [rx, tx] = row.rates;
             (model.units.rate(rx.peak_bps.max(tx.peak_bps)), plain)
@@ -268,7 +283,7 @@ fn cell(
 }
 
 /// The name, behind a word about a row that does not count: a long name is cut at its end.
-fn name(row: &RowSnapshot) -> String {
+pub(super) fn name(row: &RowSnapshot) -> String {
     let name = escape(row.name());
     match &row.state {
         RowState::Attached(..) => name,
@@ -278,7 +293,7 @@ fn name(row: &RowSnapshot) -> String {
     }
 }
 
-fn paint(direction: Direction, theme: Theme) -> ratatui::style::Style {
+pub(super) fn paint(direction: Direction, theme: Theme) -> ratatui::style::Style {
     match direction {
         Direction::Rx => theme.rx(),
         Direction::Tx => theme.tx(),

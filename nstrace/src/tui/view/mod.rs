@@ -5,7 +5,7 @@
 //! | nstrace  node-7  up 0:00:12  12 namespaces  8/8 attached (tcx)  |  header
 //! | lost 0  every 1s  sort rate  filter "web"  PAUSED               |
 //! +-----------------------------------------------------------------+
-//! | NAME  IFACE      RX/s     TX/s  ..  SHARE       LAST MINUTE     |  list, or details, or help
+//! | NAME  IFACE      RX/s     TX/s  ..  SHARE       LAST MINUTE     |  list, or flows, details, help
 //! | web   eth0     1.20Mb   40.1kb  ..  ###### 61%  __..--^^--..    |
 //! +-----------------------------------------------------------------+
 //! | q quit  ? help  / filter  s sort  ..                            |  footer
@@ -13,6 +13,7 @@
 //! ```
 
 mod details;
+mod flows;
 mod footer;
 mod header;
 mod help;
@@ -35,12 +36,13 @@ use super::{
 #[derive(Debug, Default)]
 pub struct ViewState {
     table: TableState,
+    first_flow: usize,
     page: usize,
     scroll: u16,
 }
 
 impl ViewState {
-    /// How many rows the list had room for.
+    /// How many rows the table had room for.
     #[must_use]
     pub const fn page(&self) -> usize {
         self.page
@@ -71,6 +73,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: &Theme, state: &mut Vie
     header::draw(frame, header, model, *theme);
     match model.page {
         Page::List => list::draw(frame, middle, model, *theme, state),
+        Page::Flows(of) => flows::draw(frame, middle, model, *theme, of, state),
         Page::Details(key) => details::draw(frame, middle, model, *theme, key, state),
         Page::Help => help::draw(frame, middle, model, *theme, state),
     }

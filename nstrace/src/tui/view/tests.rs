@@ -7,6 +7,7 @@ use ratatui::{Terminal, backend::TestBackend, style::Color as Paint};
 
 use super::*;
 use crate::{
+    services::Services,
     state::{
         IfaceKey, Labels, Mechanism, RowState, Snapshot, SortKey, Totals,
         flow::Rest,
@@ -23,7 +24,7 @@ use crate::{
     untrusted::is_unsafe,
 };
 
-const SIZES: [(u16, u16); 3] = [(80, 24), (160, 48), (40, 10)];
+pub(super) const SIZES: [(u16, u16); 3] = [(80, 24), (160, 48), (40, 10)];
 
 fn iface(name: &str, ifindex: u32, addresses: &[&str], peer: Option<Peer>, watch: Watch) -> Iface {
     Iface {
@@ -38,7 +39,7 @@ fn iface(name: &str, ifindex: u32, addresses: &[&str], peer: Option<Peer>, watch
 }
 
 /// An idle row of a namespace below /run/netns.
-fn row(name: &str, interface: &str, ifindex: u32) -> RowSnapshot {
+pub(super) fn row(name: &str, interface: &str, ifindex: u32) -> RowSnapshot {
     let peer = Peer {
         name: format!("veth{ifindex:x}"),
         ifindex: Ifindex(ifindex),
@@ -80,7 +81,7 @@ fn row(name: &str, interface: &str, ifindex: u32) -> RowSnapshot {
     }
 }
 
-const fn key_of(ifindex: u32) -> IfaceKey {
+pub(super) const fn key_of(ifindex: u32) -> IfaceKey {
     IfaceKey {
         ifindex: Ifindex(ifindex),
         generation: 1,
@@ -102,7 +103,7 @@ fn count(row: &mut RowSnapshot, direction: Direction, class: Class, packets: u64
 }
 
 /// A busy container with everything that the details can tell.
-fn web() -> RowSnapshot {
+pub(super) fn web() -> RowSnapshot {
     let mut row = row("web", "eth0", 14);
     let mut labels = Labels::clone(&row.labels);
     let netns = Arc::make_mut(&mut labels.netns);
@@ -218,7 +219,7 @@ fn rows() -> Vec<RowSnapshot> {
     vec![web(), cjk, gone, failed(), pending, hostile, bidi, long]
 }
 
-fn header() -> Header {
+pub(super) fn header() -> Header {
     Header {
         elapsed: Duration::from_secs(3723),
         interval: Duration::from_secs(1),
@@ -237,7 +238,7 @@ fn header() -> Header {
     }
 }
 
-fn empty() -> Model {
+pub(super) fn empty() -> Model {
     Model::new(Options {
         host: "node-7".to_owned(),
         interval: Duration::from_secs(1),
@@ -245,6 +246,8 @@ fn empty() -> Model {
         filter: String::new(),
         units: Units::Bits,
         color: Color::Never,
+        services: Services::parse("https 443/tcp\ndomain 53/udp\npostgresql 5432/tcp\n"),
+        sizes: "8 interfaces, 2 flows each".to_owned(),
     })
 }
 
@@ -340,6 +343,7 @@ fn many() -> Model {
 fn uncounted() -> Model {
     let mut model = calm();
     model.snapshot.header.uncounted = 3;
+    model.snapshot.header.flowless = 1234;
     model
 }
 
@@ -361,10 +365,13 @@ fn all() -> Vec<Model> {
         many(),
         uncounted(),
     ]
+    .into_iter()
+    .chain(super::flows::tests::all())
+    .collect()
 }
 
 #[track_caller]
-fn drawn(model: &Model, theme: Theme, (width, height): (u16, u16)) -> TestBackend {
+pub(super) fn drawn(model: &Model, theme: Theme, (width, height): (u16, u16)) -> TestBackend {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("memory");
     let mut state = ViewState::default();
     terminal
@@ -374,7 +381,7 @@ fn drawn(model: &Model, theme: Theme, (width, height): (u16, u16)) -> TestBacken
 }
 
 /// The lines of a screen, cells of wide characters included.
-fn lines(model: &Model, size: (u16, u16)) -> Vec<String> {
+pub(super) fn lines(model: &Model, size: (u16, u16)) -> Vec<String> {
     let backend = drawn(model, Theme::new(false), size);
     let cells = backend.buffer().content();
     cells
@@ -384,7 +391,7 @@ fn lines(model: &Model, size: (u16, u16)) -> Vec<String> {
 }
 
 #[track_caller]
-fn check(name: &str, model: &Model) {
+pub(super) fn check(name: &str, model: &Model) {
     for size @ (width, height) in SIZES {
         let screen = drawn(model, Theme::new(true), size);
         insta::assert_snapshot!(format!("{name}_{width}x{height}"), screen);
@@ -506,9 +513,11 @@ fn a_loss_is_said_in_the_header() {
     let text = |model: &Model| lines(model, (80, 24))[..2].join("\n");
     assert!(text(&full()).contains("lost 42"), "{}", text(&full()));
     assert!(text(&calm()).contains("lost 0"), "{}", text(&calm()));
-    assert!(!text(&calm()).contains("uncounted"), "{}", text(&calm()));
+    for word in ["uncounted", "flowless"] {
+        assert!(!text(&calm()).contains(word), "{}", text(&calm()));
+    }
     let text = text(&uncounted());
-    assert!(text.contains("uncounted 3"), "{text}");
+    assert!(text.contains("uncounted 3  flowless 1234"), "{text}");
 }
 
 #[test]

@@ -1,0 +1,88 @@
+//! Which page is shown, and the way back.
+
+use super::{Model, flows};
+use crate::state::{FlowsAsked, IfaceKey};
+
+/// What stands in the middle of the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// The table of namespaces.
+    List,
+    /// The flows of one of them, or of all.
+    Flows(Option<IfaceKey>),
+    /// Everything about one of them.
+    Details(IfaceKey),
+    /// The keys.
+    Help,
+}
+
+impl Page {
+    /// Whether it has rows to choose from.
+    const fn is_table(self) -> bool {
+        matches!(self, Self::List | Self::Flows(_))
+    }
+
+    /// The row that it is about, where it is about one.
+    const fn about(self) -> Option<IfaceKey> {
+        match self {
+            Self::Details(key) | Self::Flows(Some(key)) => Some(key),
+            Self::List | Self::Flows(None) | Self::Help => None,
+        }
+    }
+}
+
+impl Model {
+    /// The table that is shown, or that the way back leads to first.
+    #[must_use]
+    pub fn table(&self) -> Page {
+        let way_back = std::iter::once(&self.page).chain(self.behind.iter().rev());
+        let table = way_back.copied().find(|page| page.is_table());
+        table.unwrap_or(Page::List)
+    }
+
+    /// Goes to a page. Where it is on the way back, this is going back, so that the way stays short.
+    pub(super) fn open(&mut self, page: Page) {
+        if page == self.page {
+            return;
+        }
+        if self.table() == Page::List && matches!(page, Page::Flows(_)) {
+            self.flow_table.filter.clear();
+            self.flow_table.selected = None;
+        }
+        if let Some(at) = self.behind.iter().position(|behind| *behind == page) {
+            self.behind.truncate(at);
+        } else if self.page != Page::Help {
+            self.behind.push(self.page);
+        }
+        self.scroll = 0;
+        self.page = page;
+    }
+
+    /// Goes back to where this page was asked for.
+    pub(super) fn leave(&mut self) {
+        self.scroll = 0;
+        self.page = self.behind.pop().unwrap_or(Page::List);
+    }
+
+    /// Goes back from pages about a row that is no more.
+    pub(super) fn leave_vanished(&mut self) {
+        let rows = &self.snapshot.rows;
+        let is_there = |page: Page| {
+            page.about()
+                .is_none_or(|key| rows.iter().any(|row| row.key == key))
+        };
+        self.behind.retain(|page| is_there(*page));
+        if !is_there(self.page) {
+            self.leave();
+        }
+    }
+
+    /// The flows that the page needs. Those of a page behind it stay asked for, so that they are
+    /// there on the way back.
+    pub(super) fn needed_flows(&self) -> FlowsAsked {
+        match self.table() {
+            Page::Flows(of) => flows::asked(of, self.snapshot.rows.len()),
+            Page::List | Page::Details(_) | Page::Help => FlowsAsked::None,
+        }
+    }
+}

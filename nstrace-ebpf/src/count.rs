@@ -8,8 +8,8 @@ use aya_ebpf::{
 use nstrace_ebpf::{
     parse::{self, Packet, Parsed},
     wire::{
-        CpuCounters, Direction, FlowEntry4, FlowEntry6, FlowFamily, LostReason, Owner, Sample, Tally,
-        WIRE_VERSION,
+        CpuCounters, Direction, FlowEntry4, FlowEntry6, FlowFamily, LostReason, Owner, Sample,
+        Tally, WIRE_VERSION,
     },
 };
 
@@ -44,7 +44,6 @@ impl Scene {
 
 /// `Direction` as a constant, so that every index by it is one, to the verifier too.
 const RX: usize = Direction::Rx as usize;
-
 
 const fn direction_of(direction: usize) -> Direction {
     if direction == RX {
@@ -206,7 +205,10 @@ fn amount(skb: &Skb<'_>, headers: u32) -> Amount {
 /// Of a super-packet from tun or virtio (`SKB_GSO_DODGY`), whose segments nobody has counted yet.
 #[inline(never)]
 fn count_segments(bytes: u32, headers: u32, size: u32) -> u32 {
-    bytes.saturating_sub(headers).div_ceil(size.max(1)).min(0xffff)
+    bytes
+        .saturating_sub(headers)
+        .div_ceil(size.max(1))
+        .min(0xffff)
 }
 
 /// [`Owner`] of an interface, with its "watched" bit; 0 if there is none. One array lookup, unless

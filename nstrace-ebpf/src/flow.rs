@@ -298,7 +298,9 @@ fn rewrite<E: FlowEntry>(entry: *mut E, key: *const u64, now: u32) {
         (&raw mut (*stats).last_seen).write_volatile(now);
         (&raw mut (*stats).first_seen).write_volatile(now);
         // Flags and SYNs in one, then the counts in words.
-        (&raw mut (*stats).tcp_flags).cast::<u32>().write_volatile(0);
+        (&raw mut (*stats).tcp_flags)
+            .cast::<u32>()
+            .write_volatile(0);
         let counts = (&raw mut (*stats).counts).cast::<u64>();
         let mut word = 0;
         while word < size_of::<[FlowCounts; 2]>() / size_of::<u64>() {
@@ -319,12 +321,7 @@ fn spill<E: FlowEntry>(cpu: u32, place: u32, key: *const u64, stats: *mut FlowSt
     };
     let length = config!(lane_length);
     // SAFETY: the lookup gave a valid element; the head is ours, the tail is read whole.
-    let (head, tail) = unsafe {
-        (
-            (*lane).head,
-            (&raw const (*lane).tail).read_volatile(),
-        )
-    };
+    let (head, tail) = unsafe { ((*lane).head, (&raw const (*lane).tail).read_volatile()) };
     if head.wrapping_sub(tail) >= length {
         return false;
     }
@@ -339,7 +336,10 @@ fn spill<E: FlowEntry>(cpu: u32, place: u32, key: *const u64, stats: *mut FlowSt
         let mut word = 0;
         while word < E::WORDS {
             let value = key.add(word).read_volatile();
-            (&raw mut (*spill).key).cast::<u64>().add(word).write_volatile(value);
+            (&raw mut (*spill).key)
+                .cast::<u64>()
+                .add(word)
+                .write_volatile(value);
             word += 1;
         }
         let (from, to) = (stats.cast::<u64>(), (&raw mut (*spill).stats).cast::<u64>());

@@ -9,8 +9,8 @@ use aya_ebpf::{
 use nstrace_ebpf::{
     parse::Packet,
     wire::{
-    CpuCounters, FlowEntry4, FlowEntry6, HASH_WORDS, LOST_REASONS, Lane, ProgramConfig,
-    SLOTS_DIRECT, Spill,
+        CpuCounters, FlowEntry4, FlowEntry6, HASH_WORDS, LOST_REASONS, Lane, ProgramConfig,
+        SLOTS_DIRECT, Spill,
     },
 };
 

@@ -150,8 +150,7 @@ pub fn quick6(
     direction: Direction,
 ) -> Option<Parsed<[u64; 5]>> {
     let head = packet.head::<{ QUICK6_L4 + PORTS_LEN }>()?;
-    if head.u16::<ETHERTYPE_AT>() != ethertype::IPV6.to_be()
-        || head.u8::<ETHERNET_LEN>() >> 4 != 6
+    if head.u16::<ETHERTYPE_AT>() != ethertype::IPV6.to_be() || head.u8::<ETHERNET_LEN>() >> 4 != 6
     {
         return None;
     }

@@ -5,9 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use crate::{
-    kernel::object::RING_BYTES,
-    sink::{ls, top},
-    state::{Mechanism, SortKey},
+    kernel::{capacity::Request, object::RING_BYTES},
+    sink::{flows, ls, top},
+    state::{FLOW_LIMIT, Mechanism, SortKey},
     sys::rcu,
     topology::target::Target,
     tui::Color,
@@ -60,6 +60,8 @@ pub enum Command {
     Ls(LsArgs),
     /// Show live traffic of each namespace.
     Top(TopArgs),
+    /// Print what happens to flows: those that are new, that had packets, that have ended.
+    Flows(FlowsArgs),
     /// Not for use by hand: keeps grace periods expedited until standard input ends.
     #[command(name = rcu::GUARD, hide = true)]
     RcuGuard,
@@ -122,18 +124,100 @@ pub struct TopArgs {
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub color: Color,
 
+    /// With --batch and JSON: the top N flows of each row, and all others as a sum.
+    #[arg(long, value_name = "N", requires = "batch")]
+    pub flows: Option<usize>,
+
+    /// How large things are made.
+    #[command(flatten)]
+    pub sizes: SizeArgs,
+
+    /// How to attach.
+    #[command(flatten)]
+    pub attach: AttachArgs,
+}
+
+/// `nstrace flows`.
+#[derive(Debug, ClapArgs)]
+#[command(args_override_self = true)]
+pub struct FlowsArgs {
+    /// Namespaces to watch, also when they go and come again; all if none is given.
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<Target>,
+
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: flows::Format,
+
+    /// Seconds between looks: a flow has at most one update in each.
+    #[arg(short, long, value_name = "SECS", default_value = "1", value_parser = parse_delay)]
+    pub delay: Duration,
+
+    /// End after this many looks.
+    #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+
+    /// Look once, after SECS, and end: the flows that had packets meanwhile.
+    #[arg(long, conflicts_with = "count")]
+    pub once: bool,
+
+    /// Unit of rates in tables.
+    #[arg(long, value_enum, default_value_t)]
+    pub units: Units,
+
+    /// How large things are made.
+    #[command(flatten)]
+    pub sizes: SizeArgs,
+
+    /// How to attach.
+    #[command(flatten)]
+    pub attach: AttachArgs,
+}
+
+/// How large maps and tables are made. What is not given depends on CPUs and memory; `top` says in
+/// its help what it came to, and every subcommand in its log.
+#[derive(Debug, ClapArgs)]
+pub struct SizeArgs {
     /// Watch at most this many interfaces at a time; by default what the host has, and room for
     /// as many more.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub max_interfaces: Option<u32>,
 
-    /// Size of the samples' ring, in bytes.
-    #[arg(long, value_name = "BYTES", default_value_t = RING_BYTES, hide = true)]
-    pub ring_bytes: u32,
+    /// IPv4 flows that each CPU counts at a time, of 64 bytes; 0 counts no flows at all. What does
+    /// not fit is handed over early, and nothing is lost by it.
+    #[arg(long, value_name = "N")]
+    pub ipv4_flows: Option<u32>,
 
-    /// How to attach.
-    #[command(flatten)]
-    pub attach: AttachArgs,
+    /// The same for IPv6, of 128 bytes.
+    #[arg(long, value_name = "N")]
+    pub ipv6_flows: Option<u32>,
+
+    /// Flows that can be on their way from each CPU to nstrace, of 96 bytes. Packets that find no
+    /// room are counted as "other" of their namespace.
+    #[arg(long, value_name = "N")]
+    pub spills: Option<u32>,
+
+    /// Flows that are remembered of each interface; the least of those beyond become a sum.
+    #[arg(long, value_name = "N", default_value_t = FLOW_LIMIT)]
+    pub flow_limit: usize,
+
+    /// Size of the samples' ring, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = RING_BYTES)]
+    pub ring_bytes: u32,
+}
+
+impl SizeArgs {
+    /// What is asked of the loader, but for the slots, which depend on the host.
+    #[must_use]
+    pub const fn request(&self) -> Request {
+        Request {
+            slots: 0,
+            ring_bytes: self.ring_bytes,
+            flows4: self.ipv4_flows,
+            flows6: self.ipv6_flows,
+            spills: self.spills,
+        }
+    }
 }
 
 /// Options of every subcommand that attaches.

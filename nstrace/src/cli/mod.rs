@@ -2,8 +2,10 @@
 
 pub mod args;
 mod failure;
+mod flows;
 mod ls;
 mod top;
+mod watch;
 
 use std::{fs::File, io, process::ExitCode};
 
@@ -37,6 +39,7 @@ fn dispatch(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Ls(ls) => ls::run(&args.global, &ls),
         Command::Top(top) => top::run(&args.global, &top),
+        Command::Flows(flows) => flows::run(&args.global, &flows),
         Command::RcuGuard => Ok(()),
     }
 }

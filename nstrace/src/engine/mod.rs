@@ -33,12 +33,12 @@ use crate::{
     kernel::{
         Kernel, KernelError,
         attach::Attacher,
-        object::Lost,
         capacity::{Capacity, Request},
+        object::Lost,
         ring::{Batch, Drainer},
         worker::{Outcome, Wish, Worker},
     },
-    sink::{SinkError, top::Printer},
+    sink::{Print, SinkError},
     state::{FlowsAsked, Mechanism, Settings, Snapshot, State},
     sys::{
         clock,
@@ -74,6 +74,8 @@ pub struct Config {
     pub flows: FlowsAsked,
     /// Whether what happens to flows is printed.
     pub tells_flows: bool,
+    /// Whether the first refresh comes after a whole interval, rather than at once.
+    pub waits: bool,
     /// The only way to attach, where the user insists.
     pub mechanism: Option<Mechanism>,
     /// Whether the machine's grace periods may be expedited while there is much to attach.
@@ -114,9 +116,9 @@ impl Host {
 }
 
 /// Who is shown what happens.
-pub enum Frontend<W> {
+pub enum Frontend {
     /// Refreshes are printed, so many or for ever.
-    Batch(Printer<W>, Option<u64>),
+    Batch(Box<dyn Print>, Option<u64>),
     /// The screen.
     Screen(Box<Screen>),
 }
@@ -187,7 +189,7 @@ enum Event {
     Broken(&'static str),
 }
 
-/// The first refresh waits for attachments, but not longer than this.
+/// The first refresh waits for attachments, but not longer than this, unless it is told to wait.
 const FIRST_REFRESH: Duration = Duration::from_millis(150);
 /// What the ring's thread needs to be woken and to empty it.
 const DRAIN_TIME: Duration = Duration::from_millis(1);
@@ -204,10 +206,10 @@ const MIN_SLOTS: u32 = 256;
 /// # Errors
 ///
 /// If the watch cannot start, or the output fails; a closed pipe is a normal end.
-pub async fn run<W: Write + Send + 'static>(
+pub async fn run(
     config: Config,
     host: Host,
-    frontend: Frontend<W>,
+    frontend: Frontend,
     signals: Signals,
 ) -> Result<(), EngineError> {
     let mut output = match frontend {
@@ -264,6 +266,7 @@ struct Engine {
     counters: Arc<CounterArea>,
     flows: FlowArea,
     asked: FlowsAsked,
+    waits: bool,
     capacity: Capacity,
     jiffy: Duration,
     lost: Lost,
@@ -342,6 +345,7 @@ impl Engine {
             counters,
             flows,
             asked: config.flows,
+            waits: config.waits,
             capacity,
             jiffy,
             lost,
@@ -364,8 +368,13 @@ impl Engine {
     async fn watch(&mut self, topology: Topology, output: &mut Output) -> Result<(), EngineError> {
         self.follow(&topology);
         drop(topology);
-        let mut is_first = true;
-        let mut refresh_at = TokioInstant::now() + FIRST_REFRESH;
+        let mut is_first = !self.waits;
+        let mut refresh_at = TokioInstant::now()
+            + if self.waits {
+                self.interval
+            } else {
+                FIRST_REFRESH
+            };
         if let Output::Screen(screen) = output {
             let snapshot = self.state.snapshot(self.asked);
             self.show(screen, snapshot)?;

@@ -3,12 +3,12 @@
 //! A reader that does not read blocks the writer for as long as it likes. Here it blocks this
 //! thread: counting, following and the way out go on.
 
-use std::{io::Write, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
-    sink::{SinkError, top::Printer},
+    sink::{Print, SinkError},
     state::Snapshot,
 };
 
@@ -27,9 +27,7 @@ pub(super) struct Printing {
 }
 
 impl Printing {
-    pub(super) fn start<W: Write + Send + 'static>(
-        mut printer: Printer<W>,
-    ) -> std::io::Result<Self> {
+    pub(super) fn start(mut printer: Box<dyn Print>) -> std::io::Result<Self> {
         let (refreshes, mut pending) = mpsc::channel::<Refresh>(1);
         let (done, results) = mpsc::channel(1);
         let run = move || {

@@ -23,7 +23,10 @@ pub(super) struct Scanner {
 
 impl Scanner {
     /// Each look is where something has `changed` since the one before.
-    pub(super) fn start(mut discoverer: Discoverer, changed: Changed) -> Result<Self, DiscoverError> {
+    pub(super) fn start(
+        mut discoverer: Discoverer,
+        changed: Changed,
+    ) -> Result<Self, DiscoverError> {
         // One request may wait while another is served; more would find the same.
         let (requests, mut pending) = mpsc::channel(1);
         let (found, results) = mpsc::channel(1);

@@ -183,7 +183,10 @@ mod tests {
             let capacity = on(cpus, gib);
             let lanes = u64::from(cpus) * u64::from(capacity.spills) * 96 + u64::from(cpus) * 128;
             let cache = capacity.flow_bytes() - lanes;
-            assert!(cache <= (gib << 30) / MEMORY_SHARE, "{cpus} CPUs, {gib} GiB: {cache}");
+            assert!(
+                cache <= (gib << 30) / MEMORY_SHARE,
+                "{cpus} CPUs, {gib} GiB: {cache}"
+            );
             assert!(cache <= MAX_CACHE, "{cpus} CPUs, {gib} GiB: {cache}");
         }
     }

@@ -293,9 +293,7 @@ fn array<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError>
     let Map::Array(data) = take(ebpf, name)? else {
         return Err(KernelError::Mismatch(name));
     };
-    let info = data
-        .info()
-        .map_err(|_error| KernelError::Mismatch(name))?;
+    let info = data.info().map_err(|_error| KernelError::Mismatch(name))?;
     if info.value_size() as usize != size_of::<T>() {
         return Err(KernelError::Mismatch(name));
     }

@@ -1,5 +1,7 @@
 //! What is printed: tables, JSON, YAML, CSV. Each function takes plain data and a writer.
 
+mod flow;
+pub mod flows;
 pub mod ls;
 pub mod table;
 pub mod top;
@@ -9,7 +11,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter};
 
-use crate::untrusted::is_unsafe;
+use crate::{state::Snapshot, untrusted::is_unsafe};
 
 /// Output could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,23 @@ impl SinkError {
     #[must_use]
     pub fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Something that prints refreshes.
+pub trait Print: Send {
+    /// Prints one refresh and flushes it. `time` is wall time in RFC 3339.
+    ///
+    /// # Errors
+    ///
+    /// If the writer fails; see [`SinkError::is_closed_pipe`].
+    fn print(&mut self, snapshot: &Snapshot, time: &str) -> Result<(), SinkError>;
+}
+
+fn csv_error(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SinkError {
+    SinkError::Format {
+        format: "CSV",
+        source: source.into(),
     }
 }
 

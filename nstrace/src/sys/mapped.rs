@@ -9,9 +9,7 @@ use std::{
 };
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-use nstrace_ebpf::wire::{
-    CpuCounters, FlowEntry4, FlowEntry6, FlowFamily, FlowStats, Lane, Spill,
-};
+use nstrace_ebpf::wire::{CpuCounters, FlowEntry4, FlowEntry6, FlowFamily, FlowStats, Lane, Spill};
 use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes};
 
 /// The values of an array map made with `BPF_F_MMAPABLE`.
@@ -51,7 +49,8 @@ impl<T: FromBytes> Mapped<T> {
     /// An element as it stands; each of its words is read whole.
     fn read(&self, at: usize) -> Option<T> {
         // SAFETY: valid, and aligned as the array's elements are (from a page's start).
-        self.element(at).map(|element| unsafe { element.read_volatile() })
+        self.element(at)
+            .map(|element| unsafe { element.read_volatile() })
     }
 }
 

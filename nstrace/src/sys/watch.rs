@@ -285,7 +285,11 @@ impl Sources {
             }
             if file {
                 // They are told apart by nobody.
-                while self.files.read_events().is_ok_and(|events| !events.is_empty()) {}
+                while self
+                    .files
+                    .read_events()
+                    .is_ok_and(|events| !events.is_empty())
+                {}
                 self.watch_dirs();
             }
             // The mount table has nothing to read: poll itself takes note of the change.
@@ -303,8 +307,12 @@ impl Sources {
         loop {
             let mut space = cmsg_space!(i32);
             let mut into = [IoSliceMut::new(buffer)];
-            let received =
-                recvmsg::<()>(self.links.as_raw_fd(), &mut into, Some(&mut space), MsgFlags::empty());
+            let received = recvmsg::<()>(
+                self.links.as_raw_fd(),
+                &mut into,
+                Some(&mut space),
+                MsgFlags::empty(),
+            );
             let (length, from) = match received {
                 Ok(received) if received.bytes > 0 => (received.bytes, nsid(&received)),
                 Err(Errno::EINTR) => continue,

@@ -6,7 +6,8 @@ use nstrace_ebpf::wire::{Class, Direction, Tally};
 use serde::{Serialize, Serializer};
 
 use super::{
-    SinkError,
+    Print, SinkError, csv_error,
+    flow::{CountsRecord, FlowRecord, OtherRecord},
     table::{self, Align},
 };
 use crate::{
@@ -39,7 +40,8 @@ pub struct Printer<W> {
     sort: SortKey,
     filter: Option<String>,
     units: Units,
-    printed: u64,
+    has_flows: bool,
+    has_printed: bool,
 }
 
 /// The line: `nstrace.top/v1`.
@@ -65,6 +67,7 @@ struct Interfaces {
 struct Lost {
     samples: u64,
     packets: u64,
+    flow_packets: u64,
 }
 
 #[derive(Serialize)]
@@ -78,26 +81,30 @@ struct RowRecord<'a> {
     peer_ifindex: u32,
     mechanism: Option<&'static str>,
     gone: bool,
-    rx: Flow,
-    tx: Flow,
+    rx: Side,
+    tx: Side,
     classes: Classes<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flows: Option<Vec<FlowRecord>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other: Option<OtherRecord>,
 }
 
+/// One direction of a row.
 #[derive(Debug, Serialize)]
-struct Flow {
-    packets: u64,
-    bytes: u64,
+struct Side {
+    #[serde(flatten)]
+    counts: CountsRecord,
     pps: u64,
     bps: u64,
     peak_bps: u64,
 }
 
-impl Flow {
+impl Side {
     fn of(row: &RowSnapshot, direction: Direction) -> Self {
-        let (total, rate) = (row.total(direction), row.rate(direction));
+        let rate = row.rate(direction);
         Self {
-            packets: total.packets,
-            bytes: total.bytes,
+            counts: row.counts(direction).into(),
             pps: rate.pps,
             bps: rate.bps,
             peak_bps: rate.peak_bps,
@@ -105,8 +112,8 @@ impl Flow {
     }
 }
 
-impl<'a> From<&'a RowSnapshot> for RowRecord<'a> {
-    fn from(row: &'a RowSnapshot) -> Self {
+impl<'a> RowRecord<'a> {
+    fn new(row: &'a RowSnapshot, has_flows: bool) -> Self {
         let Labels { netns, iface, peer } = &*row.labels;
         Self {
             name: &netns.name,
@@ -118,9 +125,11 @@ impl<'a> From<&'a RowSnapshot> for RowRecord<'a> {
             peer_ifindex: peer.ifindex.0,
             mechanism: row.mechanism.map(Mechanism::as_str),
             gone: row.gone_for.is_some(),
-            rx: Flow::of(row, Direction::Rx),
-            tx: Flow::of(row, Direction::Tx),
+            rx: Side::of(row, Direction::Rx),
+            tx: Side::of(row, Direction::Tx),
             classes: Classes(&row.totals),
+            flows: has_flows.then(|| row.flows.iter().map(FlowRecord::from).collect()),
+            other: has_flows.then(|| OtherRecord::from(&row.other)),
         }
     }
 }
@@ -173,39 +182,9 @@ impl Serialize for Classes<'_> {
     }
 }
 
-impl<W: Write> Printer<W> {
-    /// Prints to `out`, the rows that contain `filter`, in the order of `sort`.
-    pub const fn new(
-        out: W,
-        format: Format,
-        sort: SortKey,
-        filter: Option<String>,
-        units: Units,
-    ) -> Self {
-        Self {
-            out,
-            format,
-            sort,
-            filter,
-            units,
-            printed: 0,
-        }
-    }
-
-    /// Number of refreshes printed.
-    #[must_use]
-    pub const fn printed(&self) -> u64 {
-        self.printed
-    }
-
-    /// Prints one refresh and flushes it. `time` is wall time in RFC 3339.
-    ///
+impl<W: Write + Send> Print for Printer<W> {
     /// A row stands in it once its interface is attached: from then on every packet counts.
-    ///
-    /// # Errors
-    ///
-    /// If the writer fails; see [`SinkError::is_closed_pipe`].
-    pub fn print(&mut self, snapshot: &Snapshot, time: &str) -> Result<(), SinkError> {
+    fn print(&mut self, snapshot: &Snapshot, time: &str) -> Result<(), SinkError> {
         let mut rows: Vec<&RowSnapshot> = snapshot
             .rows
             .iter()
@@ -222,8 +201,31 @@ impl<W: Write> Printer<W> {
             Format::Json => self.print_json(&snapshot.header, &rows, time)?,
             Format::Csv => self.print_csv(&rows, time)?,
         }
-        self.printed += 1;
+        self.has_printed = true;
         Ok(())
+    }
+}
+
+impl<W: Write> Printer<W> {
+    /// Prints to `out`, the rows that contain `filter`, in the order of `sort`; in JSON with their
+    /// flows, if `has_flows`.
+    pub const fn new(
+        out: W,
+        format: Format,
+        sort: SortKey,
+        filter: Option<String>,
+        units: Units,
+        has_flows: bool,
+    ) -> Self {
+        Self {
+            out,
+            format,
+            sort,
+            filter,
+            units,
+            has_flows,
+            has_printed: false,
+        }
     }
 
     fn print_json(
@@ -245,8 +247,12 @@ impl<W: Write> Printer<W> {
             lost: Lost {
                 samples: header.lost_samples,
                 packets: header.uncounted,
+                flow_packets: header.flowless,
             },
-            rows: rows.iter().map(|row| RowRecord::from(*row)).collect(),
+            rows: rows
+                .iter()
+                .map(|row| RowRecord::new(row, self.has_flows))
+                .collect(),
         };
         super::json(&mut self.out, &line)
     }
@@ -258,7 +264,7 @@ impl<W: Write> Printer<W> {
         time: &str,
     ) -> Result<(), SinkError> {
         let mut text = Vec::new();
-        if self.printed > 0 {
+        if self.has_printed {
             text.push(b'\n');
         }
         writeln!(
@@ -304,18 +310,18 @@ impl<W: Write> Printer<W> {
     }
 
     fn print_csv(&mut self, rows: &[&RowSnapshot], time: &str) -> Result<(), SinkError> {
-        let as_csv = |source: csv::Error| SinkError::Format {
-            format: "CSV",
-            source: source.into(),
-        };
         let mut csv = csv::Writer::from_writer(Vec::new());
-        if self.printed == 0 {
-            csv.write_record(CSV_COLUMNS).map_err(as_csv)?;
+        if !self.has_printed {
+            csv.write_record(CSV_COLUMNS).map_err(csv_error)?;
         }
         for row in rows {
-            let record = RowRecord::from(*row);
-            let flow = |flow: &Flow| {
-                [flow.packets, flow.bytes, flow.pps, flow.bps, flow.peak_bps].map(|n| n.to_string())
+            let record = RowRecord::new(row, false);
+            let side = |side: &Side| {
+                let CountsRecord { packets, bytes, .. } = side.counts;
+                [packets, bytes, side.pps, side.bps, side.peak_bps].map(|n| n.to_string())
+            };
+            let wire = |side: &Side| {
+                [side.counts.wire_packets, side.counts.wire_bytes].map(|n| n.to_string())
             };
             let names = [
                 time.to_owned(),
@@ -334,15 +340,14 @@ impl<W: Write> Printer<W> {
             csv.write_record(
                 names
                     .into_iter()
-                    .chain(flow(&record.rx))
-                    .chain(flow(&record.tx)),
+                    .chain(side(&record.rx))
+                    .chain(side(&record.tx))
+                    .chain(wire(&record.rx))
+                    .chain(wire(&record.tx)),
             )
-            .map_err(as_csv)?;
+            .map_err(csv_error)?;
         }
-        let text = csv.into_inner().map_err(|source| SinkError::Format {
-            format: "CSV",
-            source: source.into(),
-        })?;
+        let text = csv.into_inner().map_err(csv_error)?;
         self.out.write_all(&text)?;
         self.out.flush()?;
         Ok(())
@@ -355,6 +360,7 @@ fn alarms(header: &Header) -> String {
         ("failed", header.failed as u64),
         ("lost samples", header.lost_samples),
         ("uncounted packets", header.uncounted),
+        ("packets in no flow", header.flowless),
     ]
     .into_iter()
     .filter(|(_, count)| *count > 0)
@@ -382,7 +388,7 @@ const COLUMNS: [(&str, Align); 10] = [
     ("TX", Align::Right),
 ];
 
-const CSV_COLUMNS: [&str; 20] = [
+const CSV_COLUMNS: [&str; 24] = [
     "time",
     "name",
     "kind",
@@ -403,6 +409,10 @@ const CSV_COLUMNS: [&str; 20] = [
     "tx_pps",
     "tx_bps",
     "tx_peak_bps",
+    "rx_wire_packets",
+    "rx_wire_bytes",
+    "tx_wire_packets",
+    "tx_wire_bytes",
 ];
 
 #[cfg(test)]

@@ -62,14 +62,22 @@ fn a_file_past_the_bound_is_refused() {
     let huge = vec![b' '; usize::try_from(MAX_FILE).expect("fits") + 1];
     let root = root_with(&[("aa", &huge)]);
     let mut warnings = Vec::new();
-    assert!(Docker::new(root.path().to_owned()).containers(&mut warnings).is_empty());
+    assert!(
+        Docker::new(root.path().to_owned())
+            .containers(&mut warnings)
+            .is_empty()
+    );
     assert_eq!(warnings.len(), 1);
 }
 
 #[test]
 fn a_host_without_docker_has_no_containers_and_no_warning() {
     let mut warnings = Vec::new();
-    assert!(Docker::new("/nowhere".into()).containers(&mut warnings).is_empty());
+    assert!(
+        Docker::new("/nowhere".into())
+            .containers(&mut warnings)
+            .is_empty()
+    );
     assert!(warnings.is_empty());
 }
 

@@ -134,9 +134,7 @@ impl Facts {
         let containers = Containers::new(&self.containers);
         let netnses = self.netnses.iter().enumerate();
         netnses
-            .filter(|(at, netns)| {
-                name_of(netns, *at == 0, containers.of(netns)).1 == Kind::Process
-            })
+            .filter(|(at, netns)| name_of(netns, *at == 0, containers.of(netns)).1 == Kind::Process)
             .map(|(at, _)| at)
             .collect()
     }

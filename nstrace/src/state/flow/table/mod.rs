@@ -203,7 +203,9 @@ impl Flow {
     }
 
     fn is_changed(&self) -> bool {
-        self.fresh.iter().any(|fresh| fresh.packets + fresh.bytes > 0)
+        self.fresh
+            .iter()
+            .any(|fresh| fresh.packets + fresh.bytes > 0)
     }
 
     fn bytes(&self) -> u64 {

@@ -1,81 +1,18 @@
 //! The ledger, fed by a small kernel side in every order of things.
 
+pub(in crate::state) mod drive;
 pub(in crate::state) mod model;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use nstrace_ebpf::wire::Direction;
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::prelude::*;
 
 use super::{
     super::{Clock, FlowTable, Rest},
     *,
 };
-use model::{ENTRIES, Flow, Kernel, Packet, Truth};
-
-const FAMILIES: [FlowFamily; 2] = [FlowFamily::V4, FlowFamily::V6];
-
-/// What happens next.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    /// A CPU starts with a packet.
-    Packet(usize, Packet),
-    /// It makes some of its writes.
-    Run(usize, usize),
-    /// Jiffies pass.
-    Pass(u32),
-    /// An entry is read, while so many writes are made of which these are seen.
-    Read(usize, FlowFamily, u32, (usize, u32)),
-    /// Spills are taken off a CPU's lane, and wait.
-    Drain(usize, usize),
-    /// Waiting spills of a CPU are taken in.
-    Take(usize, usize),
-}
-
-fn packet() -> impl Strategy<Value = Packet> {
-    let owner = select(vec![(0, 0), (0, 1), (7, 31)]);
-    let owner = owner.prop_map(|(slot, tenure)| Owner { slot, tenure });
-    let flow = (owner, any::<bool>(), 0..4_u16).prop_map(|(owner, is_v6, number)| Flow {
-        owner,
-        is_v6,
-        number,
-    });
-    // One packet adds less than 2^30, as the kernel side has it.
-    let bytes = prop_oneof![8 => 14..1_515_u32, 1 => 1 << 28..1_u32 << 30];
-    let extra = prop_oneof![
-        4 => Just((0, 0)),
-        2 => (1..44_u32).prop_map(|packets| (packets, packets * 54)),
-        1 => Just((0xffff, (1 << 30) - 1)),
-    ];
-    let flags = prop_oneof![2 => Just(0x10), 1 => Just(2), 1 => any::<u8>()];
-    let direction = select(vec![Direction::Rx, Direction::Tx]);
-    (flow, direction, bytes, extra, flags).prop_map(|(flow, direction, bytes, extra, tcp_flags)| {
-        Packet {
-            flow,
-            direction,
-            bytes,
-            extra,
-            tcp_flags,
-        }
-    })
-}
-
-/// Of so many CPUs. Long: a life of an entry takes several packets.
-fn steps(cpus: usize) -> impl Strategy<Value = Vec<Step>> {
-    let cpu = 0..cpus;
-    let family = select(FAMILIES.to_vec());
-    let writes = (prop_oneof![Just(0_usize), 1..12_usize], any::<u32>());
-    let step = prop_oneof![
-        8 => (cpu.clone(), packet()).prop_map(|(cpu, packet)| Step::Packet(cpu, packet)),
-        6 => (cpu.clone(), 1..6_usize).prop_map(|(cpu, writes)| Step::Run(cpu, writes)),
-        1 => (1..30_u32).prop_map(Step::Pass),
-        8 => (cpu.clone(), family, 0..ENTRIES, writes)
-            .prop_map(|(cpu, family, entry, writes)| Step::Read(cpu, family, entry, writes)),
-        3 => (cpu.clone(), 1..4_usize).prop_map(|(cpu, most)| Step::Drain(cpu, most)),
-        3 => (cpu, 1..4_usize).prop_map(|(cpu, most)| Step::Take(cpu, most)),
-    ];
-    vec(step, 0..300)
-}
+use drive::{Drive, Seen, Step, steps};
+use model::{ENTRIES, Flow, Truth};
 
 /// What deltas add up to, of one flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,87 +52,63 @@ impl Sum {
     }
 }
 
-/// A watch of a kernel side.
+/// A ledger, and what it gave.
 struct Watch {
-    kernel: Kernel,
+    drive: Drive,
     ledger: Ledger,
-    /// Off the lanes, by CPU.
-    waiting: Vec<Vec<Spill>>,
     deltas: Vec<Delta>,
     sums: BTreeMap<(Owner, FlowKey), Sum>,
 }
 
 impl Watch {
-    fn new(cpus: usize, now: u32) -> Self {
+    fn new(cpus: usize) -> Self {
         Self {
-            kernel: Kernel::new(cpus, now),
+            drive: Drive::new(cpus),
             ledger: Ledger::new(u32::try_from(cpus).expect("few"), ENTRIES, ENTRIES),
-            waiting: vec![Vec::new(); cpus],
             deltas: Vec::new(),
             sums: BTreeMap::new(),
         }
     }
 
-    /// Takes what is new, which must be part of what is true.
-    fn take(&mut self, delta: Option<Delta>) -> Result<(), TestCaseError> {
-        let Some(delta) = delta else {
-            return Ok(());
-        };
-        let sum = self.sums.entry((delta.owner, delta.key)).or_default();
-        sum.add(&delta);
-        self.deltas.push(delta);
-        let mut flows = self.kernel.truth.iter();
-        let flow = flows.find(|(flow, _)| flow.owner == delta.owner && flow.key() == delta.key);
-        let Some((_, truth)) = flow else {
-            return Err(TestCaseError::fail(format!("nobody sent {delta:?}")));
-        };
-        sum.check_within(truth)
-    }
-
-    fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
-        match *step {
-            Step::Packet(cpu, packet) => self.kernel.begin(cpu, &packet),
-            Step::Run(cpu, writes) => self.kernel.run(cpu, writes),
-            Step::Pass(jiffies) => self.kernel.now = self.kernel.now.wrapping_add(jiffies),
-            Step::Read(cpu, family, entry, writes) => {
-                if let Some((key, stats)) = self.kernel.read(cpu, family, entry, writes) {
-                    let cpu = u32::try_from(cpu).expect("few");
-                    let delta = self.ledger.live(family, cpu, entry, &key, &stats);
-                    self.take(delta)?;
+    /// Takes what was seen. What is new must be part of what is true.
+    fn take(&mut self, seen: Vec<Seen>) -> Result<(), TestCaseError> {
+        for seen in seen {
+            let delta = match seen {
+                Seen::Live(cpu, family, entry, key, stats) => {
+                    self.ledger.live(family, cpu, entry, &key, &stats)
                 }
-            }
-            Step::Drain(cpu, most) => self.waiting[cpu].extend(self.kernel.drain(cpu, most)),
-            Step::Take(cpu, most) => {
-                let waiting = &mut self.waiting[cpu];
-                let spills: Vec<Spill> = waiting.drain(..most.min(waiting.len())).collect();
-                let cpu = u32::try_from(cpu).expect("few");
-                for spill in &spills {
-                    let delta = self.ledger.spilled(cpu, spill);
-                    self.take(delta)?;
-                }
-            }
+                Seen::Spilled(cpu, spill) => self.ledger.spilled(cpu, &spill),
+            };
+            let Some(delta) = delta else {
+                continue;
+            };
+            let sum = self.sums.entry((delta.owner, delta.key)).or_default();
+            sum.add(&delta);
+            self.deltas.push(delta);
+            let mut flows = self.drive.kernel.truth.iter();
+            let flow = flows.find(|(flow, _)| flow.owner == delta.owner && flow.key() == delta.key);
+            let Some((_, truth)) = flow else {
+                return Err(TestCaseError::fail(format!("nobody sent {delta:?}")));
+            };
+            sum.check_within(truth)?;
         }
         Ok(())
     }
 
-    /// Lets every CPU come to rest, and takes all there is.
-    fn finish(&mut self) -> Result<(), TestCaseError> {
-        for cpu in 0..self.waiting.len() {
-            self.step(&Step::Run(cpu, usize::MAX))?;
-            self.step(&Step::Drain(cpu, usize::MAX))?;
-            self.step(&Step::Take(cpu, usize::MAX))?;
-            for family in FAMILIES {
-                for entry in 0..ENTRIES {
-                    self.step(&Step::Read(cpu, family, entry, (0, 0)))?;
-                }
-            }
+    /// Takes all that these steps show, and then all there is.
+    fn run(&mut self, steps: &[Step]) -> Result<(), TestCaseError> {
+        for step in steps {
+            let seen = self.drive.step(step);
+            self.take(seen)?;
         }
-        Ok(())
+        self.drive.rest();
+        let seen = self.drive.see_all();
+        self.take(seen)
     }
 
     /// That everything was taken, but for what no flow could hold.
     fn check_whole(&self) -> Result<(), TestCaseError> {
-        for (flow, truth) in &self.kernel.truth {
+        for (flow, truth) in &self.drive.kernel.truth {
             let sum = self.sums.get(&(flow.owner, flow.key()));
             let sum = sum.copied().unwrap_or_default();
             let mut with_other = sum.counts;
@@ -210,38 +123,35 @@ impl Watch {
     }
 }
 
+/// Steps on one to four CPUs, of two successive owners of a slot, and another's.
 fn watches() -> impl Strategy<Value = (usize, Vec<Step>)> {
-    (1..=4_usize).prop_flat_map(|cpus| (Just(cpus), steps(cpus)))
+    let owners = [(0, 0), (0, 1), (7, 31)].map(|(slot, tenure)| Owner { slot, tenure });
+    (1..=4_usize).prop_flat_map(move |cpus| (Just(cpus), steps(cpus, &owners)))
 }
 
 proptest! {
     #[test]
     fn every_packet_is_taken_once_whatever_is_read_when((cpus, steps) in watches()) {
-        // Jiffies wrap on the way.
-        let mut watch = Watch::new(cpus, u32::MAX - 100);
-        for step in &steps {
-            watch.step(step)?;
-        }
-        watch.finish()?;
+        let mut watch = Watch::new(cpus);
+        watch.run(&steps)?;
         watch.check_whole()?;
         // There is nothing left to take.
         let taken = watch.deltas.len();
-        watch.finish()?;
+        watch.run(&[])?;
         prop_assert_eq!(watch.deltas.len(), taken);
     }
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn a_table_of_all_flows_is_the_truth_in_whatever_order_deltas_come(
         (cpus, steps) in watches(),
         order in any::<u64>(),
     ) {
-        let mut watch = Watch::new(cpus, u32::MAX - 100);
-        for step in &steps {
-            watch.step(step)?;
-        }
-        watch.finish()?;
+        let mut watch = Watch::new(cpus);
+        watch.run(&steps)?;
         let mut shuffled = watch.deltas.clone();
         let mut at = 0_u64;
         shuffled.sort_by_cached_key(|_| {
@@ -257,7 +167,7 @@ proptest! {
         };
         let clock = Clock {
             now: Duration::ZERO,
-            jiffies: watch.kernel.now,
+            jiffies: watch.drive.kernel.now,
             jiffy: Duration::from_millis(4),
         };
         let (tables, shuffled) = (tables(&watch.deltas), tables(&shuffled));
@@ -266,7 +176,7 @@ proptest! {
             let (shown, rest) = table.top(usize::MAX, &clock);
             prop_assert_eq!((&shown, rest), (&shuffled[owner].top(usize::MAX, &clock).0, Rest::default()));
             for shown in shown {
-                let mut all = watch.kernel.truth.iter();
+                let mut all = watch.drive.kernel.truth.iter();
                 let truth = all.find(|(flow, _)| flow.owner == *owner && flow.key() == shown.key);
                 let (_, truth) = truth.expect("somebody sent it");
                 for direction in 0..2 {
@@ -276,14 +186,14 @@ proptest! {
                 }
                 prop_assert_eq!((shown.tcp_flags, shown.syns), (truth.tcp_flags, truth.syns));
                 let (first, last) = truth.seen.expect("it was held");
-                let passed = |since: u32| clock.jiffy * watch.kernel.now.wrapping_sub(since);
+                let passed = |since: u32| clock.jiffy * watch.drive.kernel.now.wrapping_sub(since);
                 prop_assert_eq!(shown.age, passed(first));
                 // A look that comes between a packet's counts and its time knows the one before.
                 prop_assert!((passed(last)..=shown.age).contains(&shown.idle));
                 flows += 1;
             }
         }
-        let held = watch.kernel.truth.values().filter(|truth| truth.seen.is_some());
+        let held = watch.drive.kernel.truth.values().filter(|truth| truth.seen.is_some());
         prop_assert_eq!(flows, held.count());
     }
 }

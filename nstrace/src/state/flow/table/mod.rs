@@ -279,12 +279,13 @@ impl FlowTable {
     /// it those with the most of late. Ties are broken by the key, so that the order in which flows
     /// came does not matter.
     fn shrink(&mut self, limit: usize, is_told: bool) {
-        let half = limit / 2;
+        // The larger half, so that a table of one flow has the largest.
+        let half = limit.div_ceil(2);
         let mut flows: Vec<(FlowKey, Flow)> = self.flows.drain().collect();
         let total = |(key, flow): &(FlowKey, Flow)| (Reverse(flow.bytes()), *key);
         let late = |(key, flow): &(FlowKey, Flow)| {
             // A flow that has just begun has had no tick yet: what it had in the last counts too.
-            let last = flow.bps[0] + flow.bps[1];
+            let last = (flow.bps[0] + flow.bps[1]) / 8;
             (Reverse(flow.fresh_bytes().max(last)), *key)
         };
         if half > 0 && half < flows.len() {

@@ -32,6 +32,13 @@ pub struct Delta {
     pub last_seen: u32,
 }
 
+impl Delta {
+    /// Whether it brings no packet and no byte.
+    pub(in crate::state) fn is_empty(&self) -> bool {
+        self.counts == <[Counts; DIRECTIONS]>::default()
+    }
+}
+
 /// What was taken of an entry's life.
 #[derive(Clone, Copy, Debug, Default, FromZeros)]
 struct Taken {

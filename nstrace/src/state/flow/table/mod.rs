@@ -267,6 +267,8 @@ impl FlowTable {
     pub fn add(&mut self, delta: &Delta, limit: usize, is_told: bool) {
         let flow = match self.flows.entry(delta.key) {
             Entry::Occupied(entry) => entry.into_mut(),
+            // The spill of a flow that was read to its end, and has ended and left here since.
+            Entry::Vacant(_) if delta.is_empty() => return,
             Entry::Vacant(entry) => entry.insert(Flow::new(delta)),
         };
         flow.add(delta);

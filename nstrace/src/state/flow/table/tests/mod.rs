@@ -289,6 +289,28 @@ fn a_late_packet_gives_an_ended_flow_its_time_anew() {
 }
 
 #[test]
+fn what_brings_no_packet_makes_no_flow() {
+    let nothing = Delta {
+        counts: Default::default(),
+        ..with_flags(delta(key(TCP, 1), 1, 0), [RST, 0])
+    };
+    let mut table = Told::default();
+    table.add(&nothing);
+    assert!(table.0.is_empty());
+    assert_eq!(told(&table.tick(1)), []);
+    // Of one that is at hand it is taken.
+    table.add(&delta(key(TCP, 1), 1, 100));
+    table.add(&nothing);
+    assert_eq!(table.only(1).state, FlowState::Reset);
+    for second in 2..10 {
+        table.tick(second);
+    }
+    table.add(&nothing);
+    assert!(table.0.is_empty());
+    assert_eq!((table.0.rest().flows, told(&table.tick(10))), (1, vec![]));
+}
+
+#[test]
 fn a_silent_flow_that_speaks_again_goes_on() {
     let mut table = Told::default();
     table.add(&delta(key(UDP, 1), 1, 100));

@@ -1,5 +1,7 @@
 //! Scenarios: what happened and when, and what is shown of it.
 
+mod flows;
+
 use std::cell::RefCell;
 
 use nstrace_ebpf::wire::{Class, Direction, Tally, WIRE_VERSION};

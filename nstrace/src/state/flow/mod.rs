@@ -86,3 +86,60 @@ impl From<FlowCounts> for Counts {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn counts(packets: u64, bytes: u64, wire_packets: u64, wire_bytes: u64) -> Counts {
+        Counts {
+            packets,
+            bytes,
+            wire_packets,
+            wire_bytes,
+        }
+    }
+
+    #[test]
+    fn a_super_packet_is_more_on_the_wire() {
+        let skbs = Tally {
+            packets: 2,
+            bytes: 64_000,
+        };
+        let extra = Tally {
+            packets: 43,
+            bytes: 43 * 54,
+        };
+        let expected = counts(2, 64_000, 45, 66_322);
+        assert_eq!(Counts::new(skbs, extra), expected);
+        assert_eq!(Counts::from(WireTally { skbs, extra }), expected);
+        let narrow = FlowCounts {
+            packets: 2,
+            bytes: 64_000,
+            extra_packets: 43,
+            extra_bytes: 43 * 54,
+        };
+        assert_eq!(Counts::from(narrow), expected);
+    }
+
+    #[test]
+    fn the_largest_counts_of_an_entry_do_not_wrap() {
+        let all = FlowCounts {
+            packets: u32::MAX,
+            bytes: u32::MAX,
+            extra_packets: u32::MAX,
+            extra_bytes: u32::MAX,
+        };
+        let (one, two) = (u64::from(u32::MAX), 2 * u64::from(u32::MAX));
+        assert_eq!(Counts::from(all), counts(one, one, two, two));
+    }
+
+    #[test]
+    fn counts_add_up_and_what_is_taken_away_leaves_no_less_than_nothing() {
+        let mut sum = counts(1, 20, 3, 40);
+        sum += counts(4, 30, 2, 10);
+        assert_eq!(sum, counts(5, 50, 5, 50));
+        assert_eq!(sum.without(counts(1, 20, 3, 40)), counts(4, 30, 2, 10));
+        assert_eq!(sum.without(counts(6, 1, 6, 1)), counts(0, 49, 0, 49));
+    }
+}

@@ -31,7 +31,7 @@ pub fn spills(batch: &[u8]) -> (Vec<Spill>, usize) {
 mod tests {
     use nstrace_ebpf::wire::Tally;
     use proptest::prelude::*;
-    use zerocopy::IntoBytes as _;
+    use zerocopy::{FromZeros as _, IntoBytes as _};
 
     use super::*;
 
@@ -58,6 +58,19 @@ mod tests {
     fn a_record_of_another_version_is_counted_and_hides_no_other() {
         let sent = [sample(1, WIRE_VERSION + 1), sample(2, WIRE_VERSION)];
         assert_eq!(samples(sent.as_bytes()), (vec![sent[1]], 1));
+    }
+
+    #[test]
+    fn whole_spills_are_read_in_order_and_what_is_left_is_counted() {
+        let spill = |entry| Spill {
+            entry,
+            ..Spill::new_zeroed()
+        };
+        let sent = [spill(1), spill(2)];
+        assert_eq!(spills(sent.as_bytes()), (sent.to_vec(), 0));
+        let cut = &sent.as_bytes()[..2 * size_of::<Spill>() - 1];
+        assert_eq!(spills(cut), (vec![sent[0]], 1));
+        assert_eq!(spills(&[]), (vec![], 0));
     }
 
     proptest! {

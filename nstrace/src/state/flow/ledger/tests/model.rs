@@ -352,7 +352,7 @@ impl Cpu {
         write(|sum, counts| sum.extra_packets += counts.extra_packets);
         write(|sum, counts| sum.extra_bytes += counts.extra_bytes);
         self.then_at(flow.family(), entry, move |entry| {
-            entry.stats.last_seen = now
+            entry.stats.last_seen = now;
         });
         self.then_at(flow.family(), entry, move |entry| {
             entry.stats.tcp_flags[at] |= tcp_flags;

@@ -68,6 +68,17 @@ impl Failure {
         drop(out.write_all(text.as_bytes()));
     }
 
+    /// Where a hint is known, it is for what is missing.
+    fn of_kernel(message: String, hint: Option<&str>) -> Self {
+        match hint.map(str::to_owned) {
+            Some(hint) => Self::Missing { message, hint },
+            None => Self::Failed {
+                message,
+                hint: None,
+            },
+        }
+    }
+
     /// Refuses to go on without what loading and attaching needs.
     pub(super) fn unless_privileged() -> Result<(), Self> {
         let bpf = caps::has(Capability::Bpf) || caps::has(Capability::SysAdmin);
@@ -130,16 +141,8 @@ impl From<EngineError> for Failure {
                 }
             }
             EngineError::Sink(_) | EngineError::Terminal(_) => Self::Output(message),
-            EngineError::Kernel(error) => match error.hint() {
-                Some(hint) => Self::Missing {
-                    message,
-                    hint: hint.to_owned(),
-                },
-                None => Self::Failed {
-                    message,
-                    hint: None,
-                },
-            },
+            EngineError::Kernel(error) => Self::of_kernel(message, error.hint()),
+            EngineError::Attach(error) => Self::of_kernel(message, error.hint()),
         }
     }
 }

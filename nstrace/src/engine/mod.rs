@@ -32,7 +32,7 @@ use crate::{
     decode,
     kernel::{
         Kernel, KernelError,
-        attach::Attacher,
+        attach::{AttachError, Attacher},
         capacity::{Capacity, Request},
         object::Lost,
         ring::{Batch, Drainer},
@@ -161,6 +161,9 @@ pub enum EngineError {
     /// The programs could not be loaded.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// Nothing could be attached, anywhere.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
     /// A thread, socket or signal handler could not be made.
     #[error("start the watch: {0}")]
     Start(String),
@@ -314,8 +317,7 @@ impl Engine {
         tracing::info!(%capacity, "sizes");
         let jiffy = clock::jiffy();
         let counters = Arc::new(counters);
-        let attacher = Attacher::open(programs, config.mechanism)
-            .map_err(|error| start("prepare to attach", &error))?;
+        let attacher = Attacher::open(programs, config.mechanism)?;
         let (worker, outcomes) = Worker::start(
             attacher,
             slots,

@@ -30,6 +30,9 @@ pub enum AttachError {
         #[source]
         source: io::Error,
     },
+    /// The kernel has no TCX, and the user insists on it.
+    #[error("Linux {} has no TCX", crate::sys::kernel_release())]
+    NoTcx,
     /// The kernel refused the qdisc or a filter.
     #[error("attach by clsact")]
     Clsact(#[from] NetlinkError),
@@ -43,19 +46,21 @@ impl AttachError {
         match self {
             Self::Tcx { source, .. } => source.raw_os_error(),
             Self::Clsact(error) => error.refused_with(),
-            Self::Own(_) => None,
+            Self::NoTcx | Self::Own(_) => None,
         }
+    }
+
+    /// What to do about it, where a feature of the kernel is missing.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        const NO_TCX: &str = "it came with Linux 6.6; without --mechanism, clsact is used instead";
+        matches!(self, Self::NoTcx).then_some(NO_TCX)
     }
 
     /// Whether the device is gone: deletion won the race, which is normal.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.errno() == Some(libc_errno::ENODEV)
-    }
-
-    /// Whether the kernel does not know TCX at all.
-    fn lacks_tcx(&self) -> bool {
-        matches!(self, Self::Tcx { .. }) && self.errno() == Some(libc_errno::EINVAL)
     }
 }
 
@@ -82,25 +87,37 @@ enum Hooks {
     },
 }
 
+/// Whether the kernel has TCX: it then looks for the device, and no device has index 0; without
+/// TCX it does not get so far.
+fn has_tcx(programs: &Programs) -> bool {
+    let tried = bpf::attach_tcx(programs.ingress.as_fd(), Ifindex(0), Hook::Ingress);
+    tried.is_err_and(|error| error.raw_os_error() != Some(libc_errno::EINVAL))
+}
+
 /// Attaches and detaches, in the namespace it was opened in.
 #[derive(Debug)]
 pub struct Attacher {
     programs: Programs,
     socket: RouteSocket,
     owner: Owner,
-    /// Known after the first attachment, or by the user's choice.
-    mechanism: Option<Mechanism>,
+    mechanism: Mechanism,
 }
 
 impl Attacher {
-    /// Opens what attaching needs. `mechanism` forces one; otherwise TCX is tried with the first
-    /// interface, and clsact is used if the kernel does not know it.
+    /// Opens what attaching needs. `insisted` forces a mechanism; otherwise it is TCX where the
+    /// kernel has it, and clsact where not.
     ///
     /// # Errors
     ///
-    /// If no netlink socket can be made.
-    pub fn open(programs: Programs, mechanism: Option<Mechanism>) -> Result<Self, AttachError> {
+    /// [`AttachError::NoTcx`] where that is what is insisted on; if no netlink socket can be made.
+    pub fn open(programs: Programs, insisted: Option<Mechanism>) -> Result<Self, AttachError> {
         let owner = Owner::own().map_err(AttachError::Own)?;
+        let mechanism = match insisted {
+            Some(Mechanism::Clsact) => Mechanism::Clsact,
+            _ if has_tcx(&programs) => Mechanism::Tcx,
+            Some(Mechanism::Tcx) => return Err(AttachError::NoTcx),
+            None => Mechanism::Clsact,
+        };
         Ok(Self {
             programs,
             socket: RouteSocket::open()?,
@@ -138,16 +155,8 @@ impl Attacher {
     /// [`AttachError::is_gone`] where the device is; otherwise as the kernel says.
     pub fn attach(&mut self, ifindex: Ifindex) -> Result<(Attachment, Mechanism), AttachError> {
         match self.mechanism {
-            Some(Mechanism::Tcx) => self.attach_tcx(ifindex),
-            Some(Mechanism::Clsact) => self.attach_clsact(ifindex),
-            None => {
-                let tried = match self.attach_tcx(ifindex) {
-                    Err(error) if error.lacks_tcx() => self.attach_clsact(ifindex),
-                    tried => tried,
-                };
-                self.mechanism = tried.as_ref().ok().map(|(_, mechanism)| *mechanism);
-                tried
-            }
+            Mechanism::Tcx => self.attach_tcx(ifindex),
+            Mechanism::Clsact => self.attach_clsact(ifindex),
         }
     }
 

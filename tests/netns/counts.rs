@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::support::{
+    kernel,
     lab::Lab,
-    nstrace::{Top, class, row},
+    nstrace::{Top, class, row, run},
     send,
 };
 
@@ -60,13 +61,37 @@ fn every_packet_is_counted_once(mechanism: &str) {
 }
 
 #[test]
-fn every_packet_is_counted_once_by_tcx() {
-    every_packet_is_counted_once("tcx");
+fn every_packet_is_counted_once_by_each_mechanism() {
+    for mechanism in kernel::mechanisms() {
+        every_packet_is_counted_once(mechanism);
+    }
 }
 
 #[test]
-fn every_packet_is_counted_once_by_clsact() {
-    every_packet_is_counted_once("clsact");
+fn tcx_is_used_where_the_kernel_has_it_and_refused_where_not() {
+    let lab = Lab::new();
+    lab.pod("a");
+    let mut top = Top::start(&lab, &[]);
+    top.until_attached(&["a"]);
+    let line = top.line();
+    assert_eq!(
+        row(&line, "a").unwrap()["mechanism"],
+        kernel::mechanisms()[0]
+    );
+    let insisted = run(&lab, &["top", "-b", "-c", "1", "--mechanism", "tcx"]);
+    if kernel::has_tcx() {
+        assert_eq!(insisted.status.code(), Some(0));
+        return;
+    }
+    assert_eq!(insisted.status.code(), Some(3));
+    assert_eq!(
+        String::from_utf8_lossy(&insisted.stderr),
+        format!(
+            "nstrace: Linux {} has no TCX\n\
+             hint: it came with Linux 6.6; without --mechanism, clsact is used instead\n",
+            nstrace::sys::kernel_release()
+        )
+    );
 }
 
 /// A tag is metadata by the time a packet reaches a tc hook. A frame that was *sent* with the tag

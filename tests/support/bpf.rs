@@ -1,16 +1,26 @@
 //! Somebody else's tc programs, and what the kernel says is attached: bpf(2) by hand.
 
 use std::{
+    ffi::CString,
     io,
     os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
 };
 
-use nstrace::{sys::bpf::attach_tcx, topology::model::Ifindex};
+use nstrace::{
+    sys::bpf::{attach_tcx, lift_memlock_limit},
+    topology::model::Ifindex,
+};
 use nstrace_ebpf::wire::Hook;
+
+use super::{
+    kernel,
+    lab::{Lab, Pod},
+};
 
 const MAP_CREATE: libc::c_long = 0;
 const MAP_LOOKUP_ELEM: libc::c_long = 1;
 const PROG_LOAD: libc::c_long = 5;
+const OBJ_PIN: libc::c_long = 6;
 const PROG_QUERY: libc::c_long = 16;
 
 /// `union bpf_attr`, large enough for every command here: fields are set by their offset.
@@ -64,16 +74,16 @@ impl Attributes {
     }
 }
 
-/// A TCX program of somebody else, attached: it counts, and lets the next one run.
+/// A program of somebody else, attached: it counts, and lets the next one run.
 pub(crate) struct Foreign {
     counter: OwnedFd,
-    _program: OwnedFd,
-    _link: OwnedFd,
+    program: OwnedFd,
+    link: Option<OwnedFd>,
 }
 
 impl Foreign {
-    /// Attaches it at the head of a chain of the calling thread's namespace.
-    pub(crate) fn attach(ifindex: u32, hook: Hook) -> Self {
+    fn load() -> Self {
+        lift_memlock_limit();
         // An array of one u64.
         let counter = Attributes::new()
             .u32(0, 2)
@@ -99,12 +109,42 @@ impl Foreign {
             .pointer(8, instructions.as_ptr())
             .pointer(16, c"GPL".as_ptr())
             .make(PROG_LOAD);
-        let link = attach_tcx(program.as_fd(), Ifindex(ifindex), hook).unwrap();
         Self {
             counter,
-            _program: program,
-            _link: link,
+            program,
+            link: None,
         }
+    }
+
+    /// Attaches it at the head of a TCX chain of the calling thread's namespace.
+    pub(crate) fn attach(ifindex: u32, hook: Hook) -> Self {
+        let mut foreign = Self::load();
+        let link = attach_tcx(foreign.program.as_fd(), Ifindex(ifindex), hook).unwrap();
+        foreign.link = Some(link);
+        foreign
+    }
+
+    /// Attaches it as a filter of a pod's veth, which has a clsact qdisc.
+    pub(crate) fn attach_filter(lab: &Lab, pod: &Pod, hook: Hook, priority: u16) -> Self {
+        let foreign = Self::load();
+        // tc takes a program by its name in a file system.
+        lab.shell("mkdir /run/bpf; mount -t bpf bpf /run/bpf");
+        let path = CString::new(lab.path("/run/bpf/it").to_str().unwrap()).unwrap();
+        Attributes::new()
+            .pointer(0, path.as_ptr())
+            .u32(8, u32::try_from(foreign.program.as_raw_fd()).unwrap())
+            .call(OBJ_PIN)
+            .unwrap();
+        let hook = match hook {
+            Hook::Ingress => "ingress",
+            Hook::Egress => "egress",
+        };
+        lab.run(&format!(
+            "tc filter add dev {} {hook} prio {priority} bpf da object-pinned /run/bpf/it",
+            pod.veth
+        ));
+        lab.shell("umount /run/bpf; rmdir /run/bpf");
+        foreign
     }
 
     /// How many packets it has seen.
@@ -132,6 +172,12 @@ pub(crate) fn tcx_programs(ifindex: u32, hook: Hook) -> Vec<u32> {
         .u32(4, attach_type)
         .pointer(16, ids.as_mut_ptr())
         .u32(24, u32::try_from(ids.len()).unwrap());
-    query.call(PROG_QUERY).unwrap();
+    let queried = query.call(PROG_QUERY);
+    if !kernel::has_tcx() {
+        let error = queried.expect_err("no chain can be asked for");
+        assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+        return Vec::new();
+    }
+    queried.unwrap();
     ids[..query.get_u32(24) as usize].to_vec()
 }

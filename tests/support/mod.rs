@@ -5,6 +5,7 @@
 )]
 
 pub(crate) mod bpf;
+pub(crate) mod kernel;
 pub(crate) mod lab;
 pub(crate) mod nstrace;
 pub(crate) mod send;

@@ -51,11 +51,17 @@ pub(crate) struct Top<'a> {
 impl<'a> Top<'a> {
     /// Starts it, with five refreshes a second.
     pub(crate) fn start(lab: &'a Lab, args: &[&str]) -> Self {
+        Self::start_by(lab, &[], args)
+    }
+
+    /// Has it started by a command that becomes it.
+    pub(crate) fn start_by(lab: &'a Lab, by: &[&str], args: &[&str]) -> Self {
         let mut command = lab.command("sh");
         // Its own id first, which is another outside of the lab.
-        command.args(["-c", "echo $$; exec \"$@\"", "sh", NSTRACE]);
+        command.args(["-c", "echo $$; exec \"$@\"", "sh"]);
         command
-            .args(["top", "-b", "-o", "json", "-d", "0.2"])
+            .args(by)
+            .args([NSTRACE, "top", "-b", "-o", "json", "-d", "0.2"])
             .args(args);
         Self::follow(lab, &mut command)
     }

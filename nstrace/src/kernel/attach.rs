@@ -199,11 +199,10 @@ impl Attacher {
         }
     }
 
-    /// Whether each change waits for an RCU grace period: so it is with TCX, or whatever is not
-    /// known not to be.
+    /// Whether each change waits for an RCU grace period: so it is with TCX.
     #[must_use]
     pub fn waits_for_grace_periods(&self) -> bool {
-        self.mechanism != Some(Mechanism::Clsact)
+        self.mechanism == Mechanism::Tcx
     }
 
     /// Whether the device with this index has this link-layer address: whether it is the one that

@@ -145,6 +145,17 @@ fn ipv4_options_are_headers_and_are_stepped_over() {
 }
 
 #[test]
+fn a_packet_of_zeroes_has_no_key_of_zeroes() {
+    let mut frame = vec![0; 100];
+    let key = |frame: &[u8]| full(&frame, 0, Direction::Rx).parsed.key;
+    assert_ne!(key(&frame), [0; 5]);
+    frame[12..15].copy_from_slice(&[0x08, 0, 0x45]);
+    assert_ne!(key(&frame), [0; 5]);
+    frame[12..15].copy_from_slice(&[0x86, 0xdd, 0x60]);
+    assert_ne!(key(&frame), [0; 5]);
+}
+
+#[test]
 fn a_bad_version_or_header_length_is_malformed() {
     for first in [0x44, 0x40, 0x55, 0x65, 0x05] {
         let mut frame = ipv4(&[], 6, &TCP);

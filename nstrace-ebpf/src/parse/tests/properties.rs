@@ -98,6 +98,17 @@ proptest! {
         prop_assert!((12..=14 + 8 + 60 + 6 * 2048 + 60).contains(&seen.headers));
     }
 
+    /// What an empty entry of the cache holds, which must match nothing.
+    #[test]
+    fn no_packet_of_the_first_owner_has_a_key_of_zeroes(bytes in bytes()) {
+        for len in [bytes.len(), bytes.len() / 2, 0] {
+            for direction in DIRECTIONS {
+                let packet = full(&&bytes[..len], 0, direction);
+                prop_assert_ne!(packet.parsed.key, [0; 5]);
+            }
+        }
+    }
+
     #[test]
     fn more_bytes_change_nothing_once_enough_are_there(bytes in bytes()) {
         let mut enough: Option<(usize, Packet)> = None;

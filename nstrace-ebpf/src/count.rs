@@ -15,8 +15,8 @@ use nstrace_ebpf::{
 
 use crate::{
     flow::{self, Amount, FlowEntry},
-    maps::{COUNTERS, LOST, PARSED, SAMPLES, SLOTS, SLOTS_HIGH, config},
-    skb::Skb,
+    maps::{COUNTERS, LOST, SAMPLES, SCRATCH, SLOTS, SLOTS_HIGH, Scratch, config},
+    skb::{ForgetfulSkb, Skb},
 };
 
 /// What is known of a packet before it is parsed. Passed by value wherever it is inlined, so that
@@ -96,13 +96,13 @@ pub(crate) fn count<const DIRECTION: usize>(ctx: &TcContext) {
 /// Out of line: seldom, and long.
 #[inline(never)]
 fn count_other<const DIRECTION: usize>(ctx: &TcContext, scene: &Scene) {
-    let Some(packet) = PARSED.get_ptr_mut(0) else {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
         return lose(LostReason::NoSlot);
     };
-    parse_other::<DIRECTION>(ctx, scene.owner, packet);
+    parse_other::<DIRECTION>(ctx, scene.owner, scratch);
     // SAFETY: the lookup gave a valid per-CPU element, which was just written. Its family is one
     // of the two, and the verifier follows both.
-    let Packet { family, parsed } = unsafe { &*packet };
+    let Packet { family, parsed } = unsafe { &(*scratch).packet };
     match family {
         FlowFamily::V4 => record_other::<FlowEntry4, DIRECTION>(ctx, scene, parsed),
         FlowFamily::V6 => record_other::<FlowEntry6, DIRECTION>(ctx, scene, parsed),
@@ -112,10 +112,32 @@ fn count_other<const DIRECTION: usize>(ctx: &TcContext, scene: &Scene) {
 
 /// Apart from [`record_other`], so that their stacks do not add up.
 #[inline(never)]
-fn parse_other<const DIRECTION: usize>(ctx: &TcContext, owner: u32, packet: *mut Packet) {
-    let parsed = parse::full(&Skb(ctx), owner, const { direction_of(DIRECTION) });
-    // SAFETY: a valid element, which only this CPU writes.
-    unsafe { packet.write_volatile(parsed) };
+fn parse_other<const DIRECTION: usize>(ctx: &TcContext, owner: u32, scratch: *mut Scratch) {
+    let skb = ForgetfulSkb {
+        skb: Skb(ctx),
+        // SAFETY: a field of a valid element.
+        room: unsafe { &raw mut (*scratch).forgotten },
+    };
+    let Packet { family, parsed } = parse::full(&skb, owner, const { direction_of(DIRECTION) });
+    // Field by field: what lies between them was never written, and may not be read without
+    // CAP_PERFMON.
+    // SAFETY (of all that follows): fields of a valid element, which only this CPU writes.
+    unsafe {
+        let packet = &raw mut (*scratch).packet;
+        (&raw mut (*packet).family).write_volatile(family);
+        let into = &raw mut (*packet).parsed;
+        (&raw mut (*into).class).write_volatile(parsed.class);
+        (&raw mut (*into).tcp_flags).write_volatile(parsed.tcp_flags);
+        (&raw mut (*into).headers).write_volatile(parsed.headers);
+        let mut word = 0;
+        while word < parsed.key.len() {
+            (&raw mut (*into).key)
+                .cast::<u64>()
+                .add(word)
+                .write_volatile(parsed.key[word]);
+            word += 1;
+        }
+    }
     return_nothing();
 }
 

@@ -35,7 +35,9 @@ impl Amount {
 const SPILL_AT: u32 = 1 << 31;
 /// The same for [`FlowStats::syns`].
 const SPILL_AT_SYNS: u16 = 1 << 15;
+const TCP_FIN: u8 = 1;
 const TCP_SYN: u8 = 2;
+const TCP_RST: u8 = 4;
 /// No place in the cache.
 const NO_ROOM: u32 = u32::MAX;
 
@@ -157,7 +159,8 @@ fn hit<E: FlowEntry, const WORDS: usize, const DIRECTION: usize>(
     // SAFETY: the lookup gave a valid element, which only this CPU writes.
     let stats = unsafe { &mut *E::stats(entry) };
     let counts = &mut stats.counts[DIRECTION];
-    if (counts.bytes | counts.extra_bytes) >= SPILL_AT || stats.syns >= SPILL_AT_SYNS {
+    let is_full = (counts.bytes | counts.extra_bytes) >= SPILL_AT;
+    if is_full || parsed.tcp_flags & TCP_SYN != 0 && is_over(stats) {
         let (cpu, now) = (scene.cpu, scene.now as u32);
         if !restart::<E>(entry, place, cpu, now) {
             return other::<DIRECTION>(&scene, &amount);
@@ -179,7 +182,15 @@ fn hit<E: FlowEntry, const WORDS: usize, const DIRECTION: usize>(
     }
 }
 
-/// Spills an entry that is about to overflow and starts it anew, for the same flow.
+/// Whether a SYN must not be added: the connection before has ended, or the number is full.
+#[inline(always)]
+fn is_over(stats: &FlowStats) -> bool {
+    let [rx, tx] = stats.tcp_flags;
+    (rx | tx) & (TCP_FIN | TCP_RST) != 0 || stats.syns >= SPILL_AT_SYNS
+}
+
+/// Spills an entry that is about to overflow, or whose ports serve a new connection, and starts it
+/// anew with the same key.
 #[inline(never)]
 fn restart<E: FlowEntry>(entry: *mut E, place: u32, cpu: u32, now: u32) -> bool {
     let stats = E::stats(entry);

@@ -1,5 +1,7 @@
 //! Packet bytes of an skb.
 
+use core::hint::assert_unchecked;
+
 use aya_ebpf::{
     EbpfContext as _, bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes,
     programs::TcContext,
@@ -51,6 +53,10 @@ impl PacketBytes for Skb<'_> {
         if start + N > self.0.data_end() {
             return None;
         }
+        // Or `None` would be told by a comparison of the pointer with 0, which the verifier forbids
+        // without CAP_PERFMON.
+        // SAFETY: packets do not lie there.
+        unsafe { assert_unchecked(start != 0) };
         // SAFETY: just checked against the end of the linear part.
         Some(Head::new(unsafe { &*(start as *const [u8; N]) }))
     }
@@ -68,5 +74,34 @@ impl PacketBytes for Skb<'_> {
             )
         };
         result == 0
+    }
+}
+
+/// An skb with room for what shall be forgotten: a map's value, of which the verifier knows nothing.
+pub(crate) struct ForgetfulSkb<'a> {
+    pub(crate) skb: Skb<'a>,
+    pub(crate) room: *mut [u64; 8],
+}
+
+impl PacketBytes for ForgetfulSkb<'_> {
+    #[inline(always)]
+    fn head<const N: usize>(&self) -> Option<Head<'_, N>> {
+        self.skb.head()
+    }
+
+    #[inline(always)]
+    fn copy<const N: usize>(&self, offset: usize, into: &mut Copied) -> bool {
+        self.skb.copy::<N>(offset, into)
+    }
+
+    #[inline(always)]
+    fn forget<const PLACE: usize>(&self, value: u64) -> u64 {
+        const { assert!(PLACE < 8) };
+        // SAFETY: an element of a valid array, which only this CPU writes.
+        let place = unsafe { &raw mut (*self.room)[PLACE] };
+        // SAFETY: as above.
+        unsafe { place.write_volatile(value) };
+        // SAFETY: as above.
+        unsafe { place.read_volatile() }
     }
 }

@@ -56,7 +56,7 @@ fn every_packet_is_counted_once(mechanism: &str) {
     let last = lines.last().unwrap();
     assert_eq!(
         last["lost"],
-        serde_json::json!({ "samples": 0, "packets": 0 })
+        serde_json::json!({ "samples": 0, "packets": 0, "flow_packets": 0 })
     );
 }
 

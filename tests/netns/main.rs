@@ -10,6 +10,7 @@ mod support;
 mod counts;
 mod discovery;
 mod docker;
+mod flows;
 mod follow;
 mod residue;
 mod scale;

@@ -2,8 +2,9 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    thread,
 };
 
 use super::lab::{Lab, Pod};
@@ -13,16 +14,29 @@ const PORT: u16 = 9999;
 
 /// Sends `count` UDP datagrams of `payload` bytes from one pod to another pod's address.
 pub(crate) fn udp(lab: &Lab, from: &Pod, to: &Pod, address: &str, count: usize, payload: usize) {
+    udp_from(lab, from, to, address, 0, count, payload);
+}
+
+/// The same, from a port; 0 is any.
+pub(crate) fn udp_from(
+    lab: &Lab,
+    from: &Pod,
+    to: &Pod,
+    address: &str,
+    port: u16,
+    count: usize,
+    payload: usize,
+) {
     let address: IpAddr = address.parse().unwrap();
     let target = SocketAddr::new(address, PORT);
     let receiver = lab.inside(&to.name, || UdpSocket::bind(target).unwrap());
     lab.inside(&from.name, || {
-        let any = if address.is_ipv4() {
-            "0.0.0.0:0"
+        let any: IpAddr = if address.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
         } else {
-            "[::]:0"
+            Ipv6Addr::UNSPECIFIED.into()
         };
-        let socket = UdpSocket::bind(any).unwrap();
+        let socket = UdpSocket::bind((any, port)).unwrap();
         let payload = vec![0x5a; payload];
         for _ in 0..count {
             socket.send_to(&payload, target).unwrap();
@@ -31,12 +45,55 @@ pub(crate) fn udp(lab: &Lab, from: &Pod, to: &Pod, address: &str, count: usize, 
     drop(receiver);
 }
 
+/// Sends datagrams of several flows in turn, from ports 20,000 and up, so many packets of each.
+pub(crate) fn udp_steady(
+    lab: &Lab,
+    from: &Pod,
+    to: &Pod,
+    flows: u64,
+    packets: usize,
+    payload: usize,
+) {
+    let target = SocketAddr::new(to.ipv4.parse().unwrap(), PORT);
+    let receiver = lab.inside(&to.name, || UdpSocket::bind(target).unwrap());
+    lab.inside(&from.name, || {
+        let bind = |nth: u64| {
+            let port = u16::try_from(20_000 + nth).unwrap();
+            UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap()
+        };
+        let sockets: Vec<UdpSocket> = (0..flows).map(bind).collect();
+        let payload = vec![0x5a; payload];
+        for _ in 0..packets {
+            for socket in &sockets {
+                socket.send_to(&payload, target).unwrap();
+            }
+            thread::yield_now();
+        }
+    });
+    drop(receiver);
+}
+
 /// Sends a frame `count` times through a pod's eth0, as it is.
 pub(crate) fn frames(lab: &Lab, from: &Pod, frame: &[u8], count: usize) {
+    many_frames(lab, from, u32::try_from(count).unwrap(), |_, into| {
+        into.clear();
+        into.extend(frame);
+    });
+}
+
+/// Sends frames, each of them written by `write`.
+pub(crate) fn many_frames(
+    lab: &Lab,
+    from: &Pod,
+    count: u32,
+    write: impl Fn(u32, &mut Vec<u8>) + Sync,
+) {
     lab.inside(&from.name, || {
         let socket = packet_socket().unwrap();
         let to = eth0();
-        for _ in 0..count {
+        let mut frame = Vec::new();
+        for nth in 0..count {
+            write(nth, &mut frame);
             // SAFETY: the frame and the address live as long as the call, with the lengths given.
             let sent = unsafe {
                 libc::sendto(

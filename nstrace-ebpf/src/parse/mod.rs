@@ -19,6 +19,8 @@
 
 mod head;
 
+use core::mem::MaybeUninit;
+
 pub use head::{Copied, Head};
 
 use crate::wire::{Class, Direction, FlowFamily, FlowKind, FlowTail};
@@ -30,6 +32,15 @@ pub trait PacketBytes {
 
     /// Copies the `N` bytes at `offset` to the start of `into`, and says whether all were there.
     fn copy<const N: usize>(&self, offset: usize, into: &mut Copied) -> bool;
+
+    /// `value`, of which a verifier shall know nothing any more. It follows a program along every
+    /// way, and holds two of them for one only if it knows the same of both: so between the steps of
+    /// [`full`] what each way has found is forgotten, or their numbers would multiply. `PLACE` is
+    /// below 8; two values that are forgotten at the same time have two.
+    #[inline(always)]
+    fn forget<const PLACE: usize>(&self, value: u64) -> u64 {
+        value
+    }
 }
 
 /// What a packet is.
@@ -198,11 +209,12 @@ fn ports_tail(ports: u32, owner: u32, protocol: u8, direction: Direction) -> u64
 #[inline(always)]
 pub fn full(packet: &impl PacketBytes, owner: u32, direction: Direction) -> Packet {
     // One for all headers: the eBPF stack is small, and each would have its own room there.
-    let mut copied = Copied::default();
-    let network = network(packet, direction, &mut copied);
+    let mut room = MaybeUninit::uninit();
+    let copied = Copied::zeroed(&mut room);
+    let network = network(packet, direction, copied).forgotten(packet);
     let Network { protocol, l4, .. } = network;
     let transport = match network.kind {
-        FlowKind::Ports => transport(packet, l4, protocol, direction, &mut copied),
+        FlowKind::Ports => transport(packet, l4, protocol, direction, copied),
         kind => Transport::nothing(kind, [0, network.what.to_be()], l4),
     };
     let tail = FlowTail::new(owner, transport.kind, protocol, transport.ports);
@@ -238,6 +250,40 @@ struct Network {
 }
 
 impl Network {
+    /// The same, of which nothing is known.
+    #[inline(always)]
+    fn forgotten(self, packet: &impl PacketBytes) -> Self {
+        let numbers = [
+            self.family as u8,
+            self.class as u8,
+            self.kind as u8,
+            self.protocol,
+        ];
+        let numbers = packet.forget::<0>(u32::from_le_bytes(numbers).into()) as u32;
+        let [family, class, kind, protocol] = numbers.to_le_bytes();
+        let [first, second, third, fourth] = self.addresses;
+        Self {
+            family: if family == FlowFamily::V4 as u8 {
+                FlowFamily::V4
+            } else {
+                FlowFamily::V6
+            },
+            // SAFETY: the number of one, of the same representation.
+            class: unsafe { core::mem::transmute::<u32, Class>(class.into()) },
+            // SAFETY: as above.
+            kind: unsafe { core::mem::transmute::<u8, FlowKind>(kind) },
+            protocol,
+            what: packet.forget::<1>(self.what.into()) as u16,
+            l4: packet.forget::<2>(self.l4 as u64) as usize,
+            addresses: [
+                packet.forget::<3>(first),
+                packet.forget::<4>(second),
+                packet.forget::<5>(third),
+                packet.forget::<6>(fourth),
+            ],
+        }
+    }
+
     #[inline(always)]
     fn not_ip(class: Class, ethertype: u16, l4: usize) -> Self {
         Self {
@@ -277,6 +323,8 @@ fn network(packet: &impl PacketBytes, direction: Direction, copied: &mut Copied)
         ethertype = copied.be16::<0>();
         l3 += VLAN_TAG_LEN;
     }
+    let ethertype = packet.forget::<0>(ethertype.into()) as u16;
+    let l3 = packet.forget::<1>(l3 as u64) as usize;
     match ethertype {
         ethertype::IPV4 => network4(packet, direction, l3, copied),
         ethertype::IPV6 => network6(packet, direction, l3, copied),
@@ -429,6 +477,8 @@ fn walk(
             end = ChainEnd::LaterFragment;
             break;
         }
+        protocol = packet.forget::<0>(protocol.into()) as u8;
+        offset = packet.forget::<1>(offset as u64) as usize;
     }
     Chain {
         protocol,

@@ -202,6 +202,15 @@ impl Flow {
         }
     }
 
+    /// Whether `delta` is of a new connection with the ports of this one, which has ended. The
+    /// kernel side gives such a connection a life of its own.
+    fn is_succeeded_by(&self, delta: &Delta) -> bool {
+        let [rx, tx] = self.tcp_flags;
+        let is_later = delta.first_seen.wrapping_sub(self.last_seen) <= u32::MAX / 2;
+        let is_another = delta.first_seen != self.first_seen;
+        (rx | tx) & (FIN | RST) != 0 && delta.syns > 0 && is_later && is_another
+    }
+
     fn is_changed(&self) -> bool {
         self.fresh
             .iter()
@@ -266,7 +275,17 @@ impl FlowTable {
     /// go into the rest; with `is_told`, [`Self::tick`] tells of them.
     pub fn add(&mut self, delta: &Delta, limit: usize, is_told: bool) {
         let flow = match self.flows.entry(delta.key) {
-            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Occupied(entry) => {
+                let flow = entry.into_mut();
+                if flow.is_succeeded_by(delta) {
+                    let old = std::mem::replace(flow, Flow::new(delta));
+                    self.rest.take(&old);
+                    if is_told {
+                        self.evicted.push((delta.key, old));
+                    }
+                }
+                flow
+            }
             // The spill of a flow that was read to its end, and has ended and left here since.
             Entry::Vacant(_) if delta.is_empty() => return,
             Entry::Vacant(entry) => entry.insert(Flow::new(delta)),

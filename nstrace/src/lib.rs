@@ -25,7 +25,20 @@
 //! Threads: the loop (and the screen) on the main one; `nstrace-scan` looks at the host when asked;
 //! `nstrace-attach` attaches, since each attachment waits for an RCU grace period; `nstrace-ring`
 //! drains; `nstrace-watch` waits for hints; `nstrace-netns`, short-lived, is the only one that is
-//! ever in another namespace.
+//! ever in another namespace. And one process, short-lived too: `nstrace-guard`.
+//!
+//! # A thousand namespaces
+//!
+//! - Each change of a TCX chain waits for an RCU grace period while it holds RTNL: some 10 ms, two
+//!   per interface, in which nobody else on the host changes its network. One new pod pays that.
+//!   From 16 interfaces on, at the start, at the end or between, `/sys/kernel/rcu_expedited` is
+//!   raised meanwhile: 50 us each, and the lock is free in between. It is a setting of the whole
+//!   machine that outlives its writer, so a guard process holds it and puts it back, whatever ends
+//!   either; `--no-expedite` leaves it alone. See [`sys::rcu`].
+//! - An event says where to look: at a link, in a namespace, at files. What was found elsewhere is
+//!   kept, so that a look after an event takes milliseconds, where one at the whole takes tens of
+//!   them. See [`topology::discover`], and [`engine`] for how often.
+//! - What is done for each outcome, sample or look is at most linear in the number of interfaces.
 //!
 //! # What always holds
 //!
@@ -45,7 +58,8 @@
 //! 7. What we attach we detach, on every exit. TCX links die with the process, SIGKILL included. A
 //!    clsact filter outlives SIGKILL; it carries the name of the process that made it, and the next
 //!    start removes those whose process is dead. A clsact qdisc is never deleted: another's filters
-//!    may be in it.
+//!    may be in it. `rcu_expedited` is raised from 0 only, to a number that is ours, and put back to
+//!    0 only from that number: by the guard, by us if the guard dies, by the next start if both do.
 //! 8. Every table and channel has a bound. No total lives in a table that evicts.
 //! 9. The screen is a function of the model; what drawing keeps is scroll offsets.
 //! 10. Nothing is known by its inode or ifindex alone, since the kernel gives both to the next at
@@ -59,7 +73,9 @@
 //! - No second truth: counters are not mirrored, filtered or corrected in user space. A row's
 //!   totals are the sum of its classes, so they cannot disagree.
 //! - No event is believed. Netlink, inotify and mount events only say that it is time to look
-//!   again; the look is the truth. So a lost event costs a moment, never a stale row.
+//!   again, and where; the look is the truth. Where events did not fit (the kernel says so), where
+//!   those of other namespaces are not to be heard, and every now and then in any case, the look is
+//!   at the whole. So a lost event costs a moment, never a stale row.
 //! - No pins, no daemon, no files: when the process is gone, so is everything of it (see 7).
 //! - No attachment inside a namespace. What has no end on the host is listed with the reason.
 //! - No kernel version is compared. What is needed is tried, and the kernel's answer believed.

@@ -1,4 +1,5 @@
-//! Many interfaces at once: what is done to the machine's grace periods, and that it is undone.
+//! Many interfaces at once: what is done to the machine's grace periods, and that it is undone; and
+//! that looking only where events point misses nothing.
 
 use std::{
     fs::{self, File},
@@ -91,6 +92,15 @@ fn signal(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).unwrap();
 }
 
+/// Stops nstrace. Its parent stops along with it, and will wake it.
+fn stop(top: &Top<'_>, pid: i32) {
+    signal(pid, Signal::SIGSTOP);
+    wait_until("nsenter has stopped along with it", || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", top.nsenter())).ok()?;
+        stat.contains(") T ").then_some(())
+    });
+}
+
 /// Starts nstrace and stops it in the midst of its attachments; gives its id and its guard's.
 fn stopped_midway(lab: &Lab) -> (Top<'_>, i32, i32) {
     // It is a matter of milliseconds, which a loaded machine may miss.
@@ -103,11 +113,7 @@ fn stopped_midway(lab: &Lab) -> (Top<'_>, i32, i32) {
         while read() != MARK {
             assert!(start.elapsed() < DEADLINE, "the knob was never raised");
         }
-        signal(pid, Signal::SIGSTOP);
-        wait_until("nsenter has stopped along with it", || {
-            let stat = fs::read_to_string(format!("/proc/{}/stat", top.nsenter())).ok()?;
-            stat.contains(") T ").then_some(())
-        });
+        stop(&top, pid);
         if let [guard] = children(pid)[..]
             && !is_attached(lab, MANY)
         {
@@ -257,4 +263,111 @@ fn a_flag_and_a_handful_of_interfaces_leave_the_knob_alone() {
         assert_eq!(watch.join().unwrap(), ["0"], "{count} {args:?}");
         fs::write(KNOB, "0").unwrap();
     }
+}
+
+/// Rows that are not gone, as `name interface host-veth`.
+fn shown(line: &serde_json::Value) -> Vec<String> {
+    let alive = rows(line).filter(|row| row["gone"] == false);
+    let mut shown: Vec<String> = alive
+        .map(|row| {
+            ["name", "interface", "peer"]
+                .map(|field| row[field].as_str().unwrap())
+                .join(" ")
+        })
+        .collect();
+    shown.sort();
+    shown
+}
+
+/// Without a look at the whole that would find it in the end.
+#[test]
+fn every_change_is_found_by_its_events_alone() {
+    let lab = Lab::new();
+    lab.shell("for name in a b c; do ip netns add $name; done");
+    let mut top = Top::start(&lab, &["--full-check", "3600"]);
+    top.line();
+    let mut check = |script: &str, expected: &[&str]| {
+        lab.shell(script);
+        top.until(script, |line| (shown(line) == expected).then_some(()));
+    };
+    // Made across, by either side.
+    check(
+        "ip link add v-a type veth peer name eth0 netns a",
+        &["a eth0 v-a"],
+    );
+    check(
+        "ip -n b link add eth0 type veth peer name v-b netns $$",
+        &["a eth0 v-a", "b eth0 v-b"],
+    );
+    // Made here, and then moved: of the end that stays nothing is said.
+    check(
+        "ip link add v-c type veth peer name tmp; ip link set tmp netns c name eth0",
+        &["a eth0 v-a", "b eth0 v-b", "c eth0 v-c"],
+    );
+    check(
+        "ip -n c link set eth0 netns a name eth1",
+        &["a eth0 v-a", "a eth1 v-c", "b eth0 v-b"],
+    );
+    check(
+        "ip -n a link set eth1 netns $$ name tmp",
+        &["a eth0 v-a", "b eth0 v-b"],
+    );
+    check(
+        "ip link set tmp netns b name eth1",
+        &["a eth0 v-a", "b eth0 v-b", "b eth1 v-c"],
+    );
+    // Names, at both ends.
+    check(
+        "ip -n b link set eth1 name net1; ip link set v-c name v-d",
+        &["a eth0 v-a", "b eth0 v-b", "b net1 v-d"],
+    );
+    // The host's end leaves, and comes back.
+    check("ip link set v-a netns c", &["b eth0 v-b", "b net1 v-d"]);
+    check(
+        "ip -n c link set v-a netns $$",
+        &["a eth0 v-a", "b eth0 v-b", "b net1 v-d"],
+    );
+    // A namespace goes and another takes its name, and perhaps its inode and id.
+    check(
+        "ip netns del b; ip netns add b; ip link add v-e type veth peer name eth0 netns b",
+        &["a eth0 v-a", "b eth0 v-e"],
+    );
+    // One that a process alone holds, and one that has lost its name.
+    check(
+        "unshare --net sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >/run/pid; \
+         while [ \"$(readlink /proc/$!/ns/net)\" = \"$(readlink /proc/$$/ns/net)\" ]; do :; done; \
+         ip link add v-p type veth peer name eth0 netns $!; \
+         ip netns attach p $!",
+        &["a eth0 v-a", "b eth0 v-e", "p eth0 v-p"],
+    );
+    check(
+        "kill $(cat /run/pid); ip netns del p; ip link del v-e",
+        &["a eth0 v-a"],
+    );
+    check("ip netns del a", &[]);
+    top.end("INT");
+}
+
+/// What the kernel could not tell, since nobody listened, is looked for everywhere.
+#[test]
+fn lost_events_are_made_up_for() {
+    let lab = Lab::new();
+    lab.run("ip netns add a");
+    let mut top = Top::start(&lab, &["--full-check", "3600"]);
+    top.line();
+    let [pid] = children(top.nsenter())[..] else {
+        panic!("nsenter has one child");
+    };
+    stop(&top, pid);
+    lab.shell(
+        "for mtu in $(seq 1500 5000); do echo \"link set lo mtu $mtu\"; done | ip -batch -; \
+         ip link add v-a type veth peer name eth0 netns a",
+    );
+    // The ninth column: messages that did not fit.
+    let lost = lab.shell("awk '{ lost += $9 } END { print lost }' /proc/net/netlink");
+    assert_ne!(lost.trim(), "0", "nothing was lost");
+    top.go_on();
+    top.until("it is found", |line| {
+        (shown(line) == ["a eth0 v-a"]).then_some(())
+    });
 }

@@ -228,6 +228,10 @@ pub struct AttachArgs {
     #[arg(long)]
     pub no_expedite: bool,
 
+    /// Look at the whole host no more often than this, rather than every three seconds.
+    #[arg(long, value_name = "SECS", default_value = "3", hide = true, value_parser = parse_delay)]
+    pub full_check: Duration,
+
     /// Attach this way only, rather than by TCX where the kernel has it and by clsact where not.
     #[arg(long, value_enum, hide = true)]
     pub mechanism: Option<Mechanism>,

@@ -33,6 +33,7 @@ pub(super) fn run(global: &GlobalArgs, args: &FlowsArgs) -> Result<(), Failure> 
         flows: FlowsAsked::None,
         tells_flows: true,
         waits: true,
+        full_check: args.attach.full_check,
         mechanism: args.attach.mechanism,
         may_expedite: !args.attach.no_expedite,
     };

@@ -45,6 +45,7 @@ pub(super) fn run(global: &GlobalArgs, args: &TopArgs) -> Result<(), Failure> {
         waits: false,
         mechanism: args.attach.mechanism,
         may_expedite: !args.attach.no_expedite,
+        full_check: args.attach.full_check,
     };
     watch::run(host, config, || {
         if args.batch {

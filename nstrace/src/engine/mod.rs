@@ -80,6 +80,8 @@ pub struct Config {
     pub mechanism: Option<Mechanism>,
     /// Whether the machine's grace periods may be expedited while there is much to attach.
     pub may_expedite: bool,
+    /// How often the whole host is looked at, at most.
+    pub full_check: Duration,
 }
 
 /// The host, as it is found and from then on watched.
@@ -352,7 +354,7 @@ impl Engine {
             jiffy,
             lost,
             scanner,
-            scans: Scans::new(TokioInstant::now(), took),
+            scans: Scans::new(TokioInstant::now(), took, config.full_check),
             interval: config.interval,
             began: Instant::now(),
             signals,

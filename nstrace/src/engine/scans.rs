@@ -15,9 +15,7 @@ const SHARE: u32 = 10;
 /// looked at when it comes.
 const BURST: Duration = Duration::from_secs(1);
 /// What no event tells (a process that unshares its namespace), or an event that was lost unseen,
-/// is found by a look at the whole.
-const FULL_CHECK: Duration = Duration::from_secs(3);
-/// Those take at most one part in this many of a core.
+/// is found by a look at the whole. Those take at most one part in this many of a core.
 const FULL_CHECK_SHARE: u32 = 1000;
 
 /// The plan.
@@ -27,6 +25,8 @@ pub(super) struct Scans {
     asked: Option<Instant>,
     /// When the next look at the whole is due.
     full: Instant,
+    /// Least time between two of those.
+    full_check: Duration,
     /// Which one is under way, since when.
     running: Option<(Instant, bool)>,
     /// What was looked at is paid for then.
@@ -34,11 +34,13 @@ pub(super) struct Scans {
 }
 
 impl Scans {
-    /// The first one has just been made, and took so long.
-    pub(super) fn new(now: Instant, took: Duration) -> Self {
+    /// The first one has just been made, and took so long. Looks at the whole come after
+    /// `full_check` each, or more.
+    pub(super) fn new(now: Instant, took: Duration, full_check: Duration) -> Self {
         Self {
             asked: None,
-            full: now + pause_after(took),
+            full: now + full_check.max(took * FULL_CHECK_SHARE),
+            full_check,
             running: None,
             paid: now.checked_sub(BURST).unwrap_or(now),
         }
@@ -71,7 +73,7 @@ impl Scans {
         };
         let took = now.saturating_duration_since(since);
         if is_full {
-            self.full = now + pause_after(took);
+            self.full = now + self.full_check.max(took * FULL_CHECK_SHARE);
         } else {
             let earliest = since.checked_sub(BURST).unwrap_or(since);
             self.paid = self.paid.max(earliest) + took * SHARE;
@@ -81,21 +83,17 @@ impl Scans {
     }
 }
 
-/// How long after a look at the whole the next one comes.
-fn pause_after(took: Duration) -> Duration {
-    FULL_CHECK.max(took * FULL_CHECK_SHARE)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+    const FULL_CHECK: Duration = Duration::from_secs(3);
 
     /// A plan whose first look at the whole, of `took`, is over; and the time of its end.
     fn after_the_first(took: Duration) -> (Scans, Instant) {
         let now = Instant::now();
-        (Scans::new(now, took), now)
+        (Scans::new(now, took, FULL_CHECK), now)
     }
 
     /// One look that took so long, started when it is due; gives that time.

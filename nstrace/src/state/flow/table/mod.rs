@@ -140,6 +140,8 @@ struct Flow {
     bps: [u64; DIRECTIONS],
     pps: [u64; DIRECTIONS],
     tcp_flags: [u8; DIRECTIONS],
+    /// Those of the connection that has these ports now.
+    state_flags: [u8; DIRECTIONS],
     syns: u64,
     first_seen: u32,
     last_seen: u32,
@@ -178,6 +180,7 @@ impl Flow {
             bps: [0; DIRECTIONS],
             pps: [0; DIRECTIONS],
             tcp_flags: [0; DIRECTIONS],
+            state_flags: [0; DIRECTIONS],
             syns: 0,
             first_seen: delta.first_seen,
             last_seen: delta.last_seen,
@@ -187,10 +190,14 @@ impl Flow {
     }
 
     fn add(&mut self, delta: &Delta) {
+        if self.is_succeeded_by(delta) {
+            self.state_flags = [0; DIRECTIONS];
+        }
         for direction in 0..DIRECTIONS {
             self.counts[direction] += delta.counts[direction];
             self.fresh[direction] += delta.counts[direction];
             self.tcp_flags[direction] |= delta.tcp_flags[direction];
+            self.state_flags[direction] |= delta.tcp_flags[direction];
         }
         self.syns += delta.syns;
         // Of several CPUs, and of lives of an entry that come late: the earliest, and the latest.
@@ -202,10 +209,11 @@ impl Flow {
         }
     }
 
-    /// Whether `delta` is of a new connection with the ports of this one, which has ended. The
-    /// kernel side gives such a connection a life of its own.
+    /// Whether `delta` is of a new connection with the ports of this one, which has ended: its
+    /// totals go on, its state begins anew. The kernel side gives such a connection a life of its
+    /// own.
     fn is_succeeded_by(&self, delta: &Delta) -> bool {
-        let [rx, tx] = self.tcp_flags;
+        let [rx, tx] = self.state_flags;
         let is_later = delta.first_seen.wrapping_sub(self.last_seen) <= u32::MAX / 2;
         let is_another = delta.first_seen != self.first_seen;
         (rx | tx) & (FIN | RST) != 0 && delta.syns > 0 && is_later && is_another
@@ -226,7 +234,7 @@ impl Flow {
     }
 
     fn state(&self, key: &FlowKey, clock: &Clock) -> FlowState {
-        let [rx, tx] = self.tcp_flags;
+        let [rx, tx] = self.state_flags;
         if key.protocol != TCP || rx | tx == 0 {
             return if clock.since(self.last_seen) < ACTIVE_FOR {
                 FlowState::Active
@@ -275,17 +283,7 @@ impl FlowTable {
     /// go into the rest; with `is_told`, [`Self::tick`] tells of them.
     pub fn add(&mut self, delta: &Delta, limit: usize, is_told: bool) {
         let flow = match self.flows.entry(delta.key) {
-            Entry::Occupied(entry) => {
-                let flow = entry.into_mut();
-                if flow.is_succeeded_by(delta) {
-                    let old = std::mem::replace(flow, Flow::new(delta));
-                    self.rest.take(&old);
-                    if is_told {
-                        self.evicted.push((delta.key, old));
-                    }
-                }
-                flow
-            }
+            Entry::Occupied(entry) => entry.into_mut(),
             // The spill of a flow that was read to its end, and has ended and left here since.
             Entry::Vacant(_) if delta.is_empty() => return,
             Entry::Vacant(entry) => entry.insert(Flow::new(delta)),

@@ -22,7 +22,9 @@ const BUSY_PACKETS: u32 = 3;
 const IDLE_JIFFIES: u32 = 20;
 const SPILL_AT: u32 = 1 << 31;
 const SPILL_AT_SYNS: u16 = 3;
+const FIN: u8 = 1;
 const SYN: u8 = 2;
+const RST: u8 = 4;
 
 /// A packet.
 #[derive(Clone, Copy, Debug)]
@@ -247,7 +249,11 @@ impl Cpu {
         if let Some(entry) = held {
             let stats = stats(entry);
             let counts = stats.counts[packet.direction as usize];
-            if counts.bytes | counts.extra_bytes >= SPILL_AT || stats.syns >= SPILL_AT_SYNS {
+            let [rx, tx] = stats.tcp_flags;
+            let is_over = (rx | tx) & (FIN | RST) != 0 || stats.syns >= SPILL_AT_SYNS;
+            if counts.bytes | counts.extra_bytes >= SPILL_AT
+                || packet.tcp_flags & SYN != 0 && is_over
+            {
                 if !self.spill(entry, family, key, stats) {
                     return false;
                 }

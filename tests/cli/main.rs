@@ -53,11 +53,20 @@ fn help_names_every_subcommand_and_the_exit_codes() {
 fn help_of_top_names_its_options_and_hides_the_hidden() {
     let help = text(&nstrace(&["top", "--help"]).stdout);
     for expected in [
-        "--batch", "--delay", "--count", "--output", "--sort", "--filter", "--units", "--color",
+        "--batch",
+        "--delay",
+        "--count",
+        "--output",
+        "--sort",
+        "--filter",
+        "--units",
+        "--color",
+        "--no-expedite",
     ] {
         assert!(help.contains(expected), "no {expected:?} in {help}");
     }
     assert!(!help.contains("--mechanism"));
+    assert!(!text(&nstrace(&["--help"]).stdout).contains("guard"));
 }
 
 #[test]

@@ -223,7 +223,7 @@ impl SizeArgs {
 /// Options of every subcommand that attaches.
 #[derive(Debug, ClapArgs)]
 pub struct AttachArgs {
-    /// Leave /sys/kernel/rcu_expedited alone, which otherwise is raised while many interfaces are
+    /// Leave `/sys/kernel/rcu_expedited` alone, which otherwise is raised while many interfaces are
     /// attached or detached at once: without it, each takes 20 ms.
     #[arg(long)]
     pub no_expedite: bool,

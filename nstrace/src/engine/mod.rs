@@ -9,13 +9,13 @@
 //! Every channel is bounded. When the loop is behind, the ring fills up and the kernel side counts
 //! what it loses; hints collapse into one; the attach thread waits.
 
+mod host;
 mod printing;
 mod scanner;
 mod scans;
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -43,16 +43,14 @@ use crate::{
     sys::{
         clock,
         mapped::{CounterArea, FlowArea},
-        watch::{self, Hint, Watcher},
+        watch::{Hint, Watcher},
     },
-    topology::{
-        discover::{self, DiscoverError, Discoverer},
-        model::Topology,
-        target::Target,
-    },
+    topology::{discover::DiscoverError, model::Topology, target::Target},
     tui::{Effect, Screen},
     untrusted::escape,
 };
+pub use host::Host;
+
 use printing::Printing;
 use scanner::Scanner;
 use scans::Scans;
@@ -82,39 +80,6 @@ pub struct Config {
     pub may_expedite: bool,
     /// How often the whole host is looked at, at most.
     pub full_check: Duration,
-}
-
-/// The host, as it is found and from then on watched.
-#[derive(Debug)]
-pub struct Host {
-    /// What it looks like.
-    pub topology: Topology,
-    discoverer: Discoverer,
-    watcher: Watcher,
-    hints: mpsc::Receiver<Hint>,
-    took: Duration,
-}
-
-impl Host {
-    /// Starts to watch for changes, and then looks: nothing falls between. `docker_roots` replaces
-    /// the data root that Docker's settings name.
-    ///
-    /// # Errors
-    ///
-    /// If the host cannot be looked at.
-    pub fn look(docker_roots: &[PathBuf]) -> Result<Self, EngineError> {
-        let (watcher, hints) = watch::start(&discover::DIRS)
-            .map_err(|error| EngineError::Start(format!("watch for changes: {error}")))?;
-        let start = Instant::now();
-        let mut discoverer = Discoverer::open(docker_roots)?;
-        Ok(Self {
-            topology: discoverer.topology()?,
-            discoverer,
-            watcher,
-            hints,
-            took: start.elapsed(),
-        })
-    }
 }
 
 /// Who is shown what happens.

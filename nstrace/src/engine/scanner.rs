@@ -32,9 +32,9 @@ impl Scanner {
         let (found, results) = mpsc::channel(1);
         let run = move || {
             while let Some(()) = pending.blocking_recv() {
-                let (changes, start) = (changed.take(), Instant::now());
-                let topology = discoverer.look_again(&changes);
-                tracing::debug!(took = ?start.elapsed(), ?changes, "looked");
+                let (where_to, start) = (changed.take(), Instant::now());
+                let topology = discoverer.look_again(&where_to);
+                tracing::debug!(took = ?start.elapsed(), ?where_to, "looked");
                 if found.blocking_send(topology).is_err() {
                     return;
                 }

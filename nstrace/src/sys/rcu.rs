@@ -6,10 +6,10 @@
 //! every CPU. It is the whole machine's, and stays as it is when its writer dies. So it is never
 //! written by the process that watches, but by a guard: a child that holds nothing but a pipe from
 //! its parent, hears no signal, and puts the knob back as soon as the pipe closes, whatever closed
-//! it, or when nothing came through it for [`DEADLINE`].
+//! it, or when nothing came through it for two seconds.
 //!
-//! Only a knob that stands at 0 is raised, and to a number that nobody else would write: [`MARK`].
-//! So what somebody else has set is never touched. Those who have raised it share a lock of the
+//! Only a knob that stands at 0 is raised, and to a number that nobody else would write: 20051. So
+//! what somebody else has set is never touched. Those who have raised it share a lock of the
 //! file; the last one puts it back, and a mark that nobody locks was left by a guard that was
 //! killed along with its parent: the next nstrace puts that back.
 

@@ -171,7 +171,7 @@ impl RouteSocket {
             .attributes
             .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         let message = RouteNetlinkMessage::GetLink(message);
-        match self.request_as("look up a link", &message, 0, parse::link) {
+        match self.request_as("look up a link", message, 0, parse::link) {
             Err(error) if error.refused_with() == Some(libc::ENODEV) => Ok(None),
             answers => Ok(answers?.into_iter().next()),
         }
@@ -221,7 +221,7 @@ impl RouteSocket {
         message: RouteNetlinkMessage,
         flags: u16,
     ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
-        self.request_as(request, &message, flags, decode)
+        self.request_as(request, message, flags, decode)
     }
 
     /// Dumps, and keeps what `parse` makes of each answer.
@@ -232,7 +232,7 @@ impl RouteSocket {
         parse: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<Vec<T>, NetlinkError> {
         for _ in 0..DUMP_ATTEMPTS {
-            match self.request_as(request, message, NLM_F_DUMP, &parse) {
+            match self.request_as(request, message.clone(), NLM_F_DUMP, &parse) {
                 Err(NetlinkError::Interrupted { .. }) => {}
                 answer => return answer,
             }
@@ -244,12 +244,12 @@ impl RouteSocket {
     fn request_as<T>(
         &mut self,
         request: &'static str,
-        message: &RouteNetlinkMessage,
+        message: RouteNetlinkMessage,
         flags: u16,
         parse: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<Vec<T>, NetlinkError> {
         self.sequence = self.sequence.wrapping_add(1);
-        let mut message = NetlinkMessage::from(message.clone());
+        let mut message = NetlinkMessage::from(message);
         message.header.sequence_number = self.sequence;
         // A dump ends by itself; everything else is acknowledged, so that the end is known.
         let ack = if flags & NLM_F_DUMP == NLM_F_DUMP {

@@ -218,18 +218,17 @@ impl Look {
             return Some(*at);
         }
         let is_enough = |inside: &&Inside| inside.nsid.is_some() || !known.asks_for_ids;
-        let inside = match known.inside.get(&identity).filter(is_enough) {
-            Some(inside) => inside.clone(),
-            None => {
-                let Some(netns) = open().filter(|netns| netns.identity() == identity) else {
-                    // Another holds that name by now, or nobody does.
-                    self.is_stale = true;
-                    return None;
-                };
-                let inside = self.look_inside(known.inside.remove(&identity), socket, &netns);
-                known.inside.insert(identity, inside.clone());
-                inside
-            }
+        let inside = if let Some(inside) = known.inside.get(&identity).filter(is_enough) {
+            inside.clone()
+        } else {
+            let Some(netns) = open().filter(|netns| netns.identity() == identity) else {
+                // Another holds that name by now, or nobody does.
+                self.is_stale = true;
+                return None;
+            };
+            let inside = self.look_inside(known.inside.remove(&identity), socket, &netns);
+            known.inside.insert(identity, inside.clone());
+            inside
         };
         self.facts.warnings.extend(inside.warning);
         Some(self.push(NetnsFacts {

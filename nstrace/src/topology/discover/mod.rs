@@ -7,8 +7,8 @@
 //! With a thousand namespaces a look at the whole takes tens of milliseconds. So what was found is
 //! kept, and a look goes only to where [`Changes`] point: to links of the host, to namespaces, to
 //! the files that hold them. What is kept of a namespace is used only for that very one, by its
-//! [`Identity`], which is asked for again whenever files or processes are. Events that were lost
-//! make a look at the whole, and one is made every now and then in any case.
+//! [`Identity`](super::model::Identity), which is asked for again whenever files or processes are.
+//! Events that were lost make a look at the whole, and one is made every now and then in any case.
 
 mod known;
 mod look;

@@ -211,44 +211,6 @@ impl Model {
         rows
     }
 
-    /// The flows of one row, or of all, that pass the filter, in order.
-    #[must_use]
-    pub fn visible_flows(&self, of: Option<IfaceKey>) -> Vec<FlowRow<'_>> {
-        let filter = self.flow_table.filter.to_lowercase();
-        let mut flows: Vec<FlowRow<'_>> = self
-            .flows(of)
-            .filter(|flow| filter.is_empty() || flow.contains(&filter, &self.services))
-            .collect();
-        flows.sort_by(|a, b| {
-            let order = self.flow_table.sort.compare(*a, *b, self.columns);
-            if self.flow_table.is_reversed {
-                order.reverse()
-            } else {
-                order
-            }
-        });
-        flows
-    }
-
-    /// The flows of one row, or of all, as they come.
-    pub fn flows(&self, of: Option<IfaceKey>) -> impl Iterator<Item = FlowRow<'_>> {
-        self.rows_of(of)
-            .flat_map(|row| row.flows.iter().map(move |flow| FlowRow { row, flow }))
-    }
-
-    /// One row, or all.
-    pub fn rows_of(&self, of: Option<IfaceKey>) -> impl Iterator<Item = &RowSnapshot> {
-        let rows = self.snapshot.rows.iter();
-        rows.filter(move |row| of.is_none_or(|key| row.key == key))
-    }
-
-    /// Where the chosen flow stands among the visible ones.
-    #[must_use]
-    pub fn selected_flow_at(&self, flows: &[FlowRow<'_>]) -> Option<usize> {
-        let id = self.flow_table.selected?;
-        flows.iter().position(|flow| flow.id() == id)
-    }
-
     /// The filter of the table that is shown or behind.
     #[must_use]
     pub fn shown_filter(&self) -> &str {
@@ -373,8 +335,11 @@ impl Model {
             }
             Page::Flows(of) => {
                 let flows = self.visible_flows(of);
-                let to = moved(self.selected_flow_at(&flows), by, flows.len());
+                let place = self.flow_table.selected.map(|_| self.flow_table.place);
+                let at = self.selected_flow_at(&flows).or(place);
+                let to = moved(at, by, flows.len());
                 self.flow_table.selected = flows.get(to).map(FlowRow::id);
+                self.flow_table.place = to;
             }
             Page::Details(_) | Page::Help => {
                 let by = i16::try_from(by).unwrap_or(if by < 0 { i16::MIN } else { i16::MAX });
@@ -410,42 +375,6 @@ impl Model {
     fn set_interval(&mut self, millis: u64) -> Effect {
         self.interval = Duration::from_millis(millis);
         Effect::SetInterval(self.interval)
-    }
-
-    /// One page deeper: the flows of the chosen row, then its details.
-    fn enter(&mut self) {
-        match (self.page, self.chosen()) {
-            (Page::List | Page::Flows(None), Some(key)) => self.open(Page::Flows(Some(key))),
-            _ => self.details(),
-        }
-    }
-
-    fn details(&mut self) {
-        if let Some(key) = self.chosen() {
-            self.open(Page::Details(key));
-        }
-    }
-
-    /// The row that a table's next page is about: where nothing is chosen, the first one is then.
-    fn chosen(&mut self) -> Option<IfaceKey> {
-        match self.page {
-            Page::List => {
-                let rows = self.visible();
-                let at = self.selected_at(&rows).unwrap_or(0);
-                let key = rows.get(at)?.key;
-                self.selected = Some(key);
-                Some(key)
-            }
-            Page::Flows(None) => {
-                let flows = self.visible_flows(None);
-                let at = self.selected_flow_at(&flows).unwrap_or(0);
-                let id = flows.get(at)?.id();
-                self.flow_table.selected = Some(id);
-                Some(id.0)
-            }
-            Page::Flows(Some(key)) => Some(key),
-            Page::Details(_) | Page::Help => None,
-        }
     }
 }
 

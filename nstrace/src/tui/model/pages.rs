@@ -58,6 +58,42 @@ impl Model {
         self.page = page;
     }
 
+    /// One page deeper: the flows of the chosen row, then its details.
+    pub(super) fn enter(&mut self) {
+        match (self.page, self.chosen()) {
+            (Page::List | Page::Flows(None), Some(key)) => self.open(Page::Flows(Some(key))),
+            _ => self.details(),
+        }
+    }
+
+    pub(super) fn details(&mut self) {
+        if let Some(key) = self.chosen() {
+            self.open(Page::Details(key));
+        }
+    }
+
+    /// The row that a table's next page is about: where nothing is chosen, the first one is then.
+    fn chosen(&mut self) -> Option<IfaceKey> {
+        match self.page {
+            Page::List => {
+                let rows = self.visible();
+                let at = self.selected_at(&rows).unwrap_or(0);
+                let key = rows.get(at)?.key;
+                self.selected = Some(key);
+                Some(key)
+            }
+            Page::Flows(None) => {
+                let flows = self.visible_flows(None);
+                let at = self.selected_flow_at(&flows).unwrap_or(0);
+                let id = flows.get(at)?.id();
+                self.flow_table.selected = Some(id);
+                Some(id.0)
+            }
+            Page::Flows(Some(key)) => Some(key),
+            Page::Details(_) | Page::Help => None,
+        }
+    }
+
     /// Goes back to where this page was asked for.
     pub(super) fn leave(&mut self) {
         self.scroll = 0;

@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
 };
 
-use super::Columns;
+use super::{Columns, Model};
 use crate::{
     services::Services,
     state::{
@@ -32,6 +32,46 @@ pub(super) fn asked(of: Option<IfaceKey>, rows: usize) -> FlowsAsked {
     FlowsAsked::OfAll(1 << share.ilog2())
 }
 
+impl Model {
+    /// The flows of one row, or of all, that pass the filter, in order.
+    #[must_use]
+    pub fn visible_flows(&self, of: Option<IfaceKey>) -> Vec<FlowRow<'_>> {
+        let filter = self.flow_table.filter.to_lowercase();
+        let mut flows: Vec<FlowRow<'_>> = self
+            .flows(of)
+            .filter(|flow| filter.is_empty() || flow.contains(&filter, &self.services))
+            .collect();
+        flows.sort_by(|a, b| {
+            let order = self.flow_table.sort.compare(*a, *b, self.columns);
+            if self.flow_table.is_reversed {
+                order.reverse()
+            } else {
+                order
+            }
+        });
+        flows
+    }
+
+    /// The flows of one row, or of all, as they come.
+    pub fn flows(&self, of: Option<IfaceKey>) -> impl Iterator<Item = FlowRow<'_>> {
+        self.rows_of(of)
+            .flat_map(|row| row.flows.iter().map(move |flow| FlowRow { row, flow }))
+    }
+
+    /// One row, or all.
+    pub fn rows_of(&self, of: Option<IfaceKey>) -> impl Iterator<Item = &RowSnapshot> {
+        let rows = self.snapshot.rows.iter();
+        rows.filter(move |row| of.is_none_or(|key| row.key == key))
+    }
+
+    /// Where the chosen flow stands among the visible ones.
+    #[must_use]
+    pub fn selected_flow_at(&self, flows: &[FlowRow<'_>]) -> Option<usize> {
+        let id = self.flow_table.selected?;
+        flows.iter().position(|flow| flow.id() == id)
+    }
+}
+
 /// What was chosen for tables of flows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FlowChoices {
@@ -43,6 +83,8 @@ pub struct FlowChoices {
     pub filter: String,
     /// The chosen flow.
     pub selected: Option<FlowId>,
+    /// Where it stood when it was chosen: from there the choice moves on when the flow has ended.
+    pub place: usize,
 }
 
 /// A flow, and the row that it belongs to.
@@ -122,19 +164,20 @@ fn port(protocol: u8, port: u16, services: &Services) -> String {
     }
 }
 
-/// `echo 8/0`: what is met most often by name too.
+/// `echo 8/0`: what is met most often by name too; of neighbour discovery RFC 4861's short names.
 fn icmp(key: &FlowKey, kind: u8, code: u8) -> String {
     const ICMP: u8 = 1;
     let name = match (key.protocol == ICMP, kind) {
         (true, 8) | (false, 128) => "echo ",
         (true, 3) | (false, 1) => "unreach ",
-        (true, 11) | (false, 3) => "expired ",
+        (true, 11) | (false, 3) => "expiry ",
         (false, 2) => "too-big ",
-        (true, 5) | (false, 137) => "redirect ",
-        (false, 133) => "rtr-sol ",
-        (false, 134) => "rtr-adv ",
-        (false, 135) => "nbr-sol ",
-        (false, 136) => "nbr-adv ",
+        (true, 5) | (false, 137) => "redir ",
+        (false, 133) => "rs ",
+        (false, 134) => "ra ",
+        (false, 135) => "ns ",
+        (false, 136) => "na ",
+        (false, 130..=132 | 143) => "mld ",
         _ => "",
     };
     format!("{name}{kind}/{code}")

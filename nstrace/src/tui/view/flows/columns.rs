@@ -55,8 +55,10 @@ pub(super) fn columns(model: &Model, is_of_all: bool, width: u16) -> Vec<Column>
     };
     // The least that shows the usual whole: a five-digit port; `443 https`; `echo 128/0`.
     let is_wide = width >= 120;
+    let remote = if width < 60 { "PORT" } else { "R.PORT" };
     let [remote_port, local_port] = match width {
-        ..70 => [5, 5],
+        ..60 => [5, 5],
+        60..70 => [6, 6],
         70..120 => [11, 9],
         120.. => [16, 16],
     };
@@ -78,7 +80,7 @@ pub(super) fn columns(model: &Model, is_of_all: bool, width: u16) -> Vec<Column>
         column("PROTO", protocol, [36, 56], Left, What::Protocol),
         column("LOCAL", 0, [128, 148], Left, What::Local),
         column("REMOTE", 0, [0, 0], Left, What::Remote),
-        column("R.PORT", remote_port, [34, 48], Left, What::RemotePort),
+        column(remote, remote_port, [34, 48], Left, What::RemotePort),
         column("L.PORT", local_port, [60, 74], Left, What::LocalPort),
         column(rx, 6, [0, 0], Right, What::Amount(Direction::Rx)),
         column(tx, 6, [0, 0], Right, What::Amount(Direction::Tx)),

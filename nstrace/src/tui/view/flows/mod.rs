@@ -181,7 +181,8 @@ fn others(model: &Model, of: Option<IfaceKey>, shown: usize, width: usize) -> Li
     };
     let who = match rest.flows {
         0 if rx.packets + tx.packets == 0 => return Line::raw(format!("{filtered}no others")),
-        0 => "in no flow".to_owned(),
+        // They came while the flows were read, or found no room.
+        0 => "in no flow yet".to_owned(),
         1 => "and 1 more flow".to_owned(),
         count => format!("and {} more flows", units::scaled(count)),
     };
@@ -218,6 +219,9 @@ fn table(
     let height = usize::from(area.height.saturating_sub(1));
     state.page = height;
     let chosen = model.selected_flow_at(flows);
+    if model.flow_table.selected.is_none() {
+        state.first_flow = 0;
+    }
     state.first_flow = first_shown(state.first_flow, chosen, flows.len(), height);
     let columns = columns::columns(model, of.is_none(), area.width);
     let heading = Row::new(columns.iter().map(|column| {
@@ -247,14 +251,12 @@ fn is_upward(model: &Model) -> bool {
     model.flow_table.is_reversed != model.flow_table.sort.is_ascending()
 }
 
-/// The first of `count` rows to show: as before, unless the chosen one, or an empty line at the
-/// end, would not be seen. Where nothing is chosen, the first of all.
+/// The first of `count` rows to show: as before, unless the chosen one would not be seen, or the
+/// end would be empty.
 fn first_shown(before: usize, chosen: Option<usize>, count: usize, height: usize) -> usize {
-    let Some(chosen) = chosen else { return 0 };
-    let least = (chosen + 1).saturating_sub(height);
-    before
-        .clamp(least, chosen.max(least))
-        .min(count.saturating_sub(height).max(least))
+    let before = before.min(count.saturating_sub(height));
+    let Some(chosen) = chosen else { return before };
+    before.min(chosen).max((chosen + 1).saturating_sub(height))
 }
 
 fn line(flow: FlowRow<'_>, columns: &[Column], model: &Model, theme: Theme) -> Row<'static> {

@@ -2,6 +2,8 @@
 
 use nstrace_ebpf::wire::{Class, FlowKind};
 
+use ratatui::style::Modifier;
+
 use super::*;
 use crate::{
     services::Services,
@@ -9,7 +11,7 @@ use crate::{
     tui::{
         model::{FlowSort, Page},
         sample::{carrying, flow, portless},
-        view::tests::{SIZES, check, empty, header, key_of, lines, row, web},
+        view::tests::{SIZES, check, drawn, empty, header, key_of, lines, row, web},
     },
 };
 
@@ -272,7 +274,7 @@ fn the_last_line_says_what_is_in_no_row() {
         counts: [counts(3, 180), counts(0, 0)],
     };
     check_others(Rest::default(), 80, "no others");
-    check_others(rest(0), 40, "in no flow:  RX 180B  TX 0B");
+    check_others(rest(0), 40, "in no flow yet:  RX 180B  TX 0B");
     check_others(rest(1), 40, "and 1 more flow:  RX 180B  TX 0B");
     let long = "and 4.00k more flows:  RX 180B in 3 packets (6 on a wire)  \
                 TX 0B in 0 packets (0 on a wire)";
@@ -301,6 +303,18 @@ fn columns_never_take_more_than_the_width() {
 }
 
 #[test]
+fn the_chosen_flow_is_shown_reversed() {
+    let screen = drawn(&many(), Theme::new(false), (80, 24));
+    let buffer = screen.buffer();
+    let is_reversed = |y| buffer[(40, y)].modifier.contains(Modifier::REVERSED);
+    let reversed: Vec<u16> = (0..24).filter(|y| is_reversed(*y)).collect();
+    // The names of the columns, and the sixty-first flow at the lower end.
+    assert_eq!(reversed, [4, 21]);
+    let line: String = (0..80).map(|x| buffer[(x, 21)].symbol()).collect();
+    assert!(line.contains(" 1940 "), "{line}");
+}
+
+#[test]
 fn a_page_of_flows_has_room_for_rows_at_every_size() {
     for size in SIZES {
         let screen = lines(&of_one(), size);
@@ -315,7 +329,8 @@ fn a_page_of_flows_has_room_for_rows_at_every_size() {
 
 #[test]
 fn the_chosen_row_is_seen_and_the_rest_moves_no_more_than_it_must() {
-    assert_eq!(first_shown(40, None, 100, 10), 0);
+    assert_eq!(first_shown(40, None, 100, 10), 40);
+    assert_eq!(first_shown(40, None, 45, 10), 35);
     assert_eq!(first_shown(0, Some(9), 100, 10), 0);
     assert_eq!(first_shown(0, Some(10), 100, 10), 1);
     assert_eq!(first_shown(40, Some(45), 100, 10), 40);

@@ -26,6 +26,7 @@ use ratatui::{
     text::Line,
     widgets::{Paragraph, TableState, Wrap},
 };
+use unicode_width::UnicodeWidthStr as _;
 
 use super::{
     model::{Model, Page},
@@ -90,19 +91,33 @@ fn draw_text(
     state: &mut ViewState,
 ) {
     let width = usize::from(area.width).max(1);
-    // Wrapping at words can take a row more than the cells would.
-    let rows = |line: &Line<'_>| match line.width() {
-        0 => 1,
-        cells if cells <= width => 1,
-        cells => cells.div_ceil(width) + 1,
-    };
-    let height: usize = lines.iter().map(rows).sum();
+    let height: usize = lines.iter().map(|line| rows(line, width)).sum();
     let overflow = height.saturating_sub(usize::from(area.height));
     state.scroll = u16::try_from(overflow).unwrap_or(u16::MAX);
     let text = Paragraph::new(lines)
         .wrap(Wrap { trim: false })
         .scroll((wanted.min(state.scroll), 0));
     frame.render_widget(text, area);
+}
+
+/// How many rows of `width` cells a line takes, wrapped at words as ratatui does.
+fn rows(line: &Line<'_>, width: usize) -> usize {
+    let text: String = line.iter().map(|span| &*span.content).collect();
+    let (mut rows, mut used) = (1, 0);
+    for word in text.split_inclusive(' ') {
+        let with_gap = word.width();
+        let cells = word.trim_end_matches(' ').width();
+        if used > 0 && used + cells > width {
+            rows += 1;
+            used = 0;
+        }
+        rows += cells.saturating_sub(1) / width;
+        used += with_gap;
+        if cells > width {
+            used -= cells.saturating_sub(1) / width * width;
+        }
+    }
+    rows
 }
 
 #[cfg(test)]

@@ -497,6 +497,25 @@ fn colours_change_no_character() {
 }
 
 #[test]
+fn the_end_of_a_text_stands_in_the_last_row_at_any_width() {
+    for width in 30..200 {
+        for mut model in [help(), details_of(14)] {
+            model.scroll = u16::MAX;
+            let screen = lines(&model, (width, 12));
+            let (last, before) = (&screen[10], &screen[9]);
+            assert!(!last.trim().is_empty(), "{width}: {screen:#?}");
+            let end = if model.page == Page::Help {
+                "each."
+            } else {
+                "84B"
+            };
+            let is_there = last.contains(end) || before.contains(end);
+            assert!(is_there, "{width}: {screen:#?}");
+        }
+    }
+}
+
+#[test]
 fn any_size_is_drawn() {
     for model in all() {
         // Two cells are too few for ratatui to wrap a character of two.

@@ -42,9 +42,9 @@
 //!
 //! # What always holds
 //!
-//! 1. [`decode`], [`state`], [`topology::model`], [`topology::target`], [`tui::model`],
-//!    `tui::view` and the eBPF parser do no I/O and read no clock: time is a parameter. They cannot
-//!    fail for reasons outside their input.
+//! 1. [`decode`], [`services`], [`state`], [`topology::model`], [`topology::target`],
+//!    [`tui::model`], `tui::view` and the eBPF parser do no I/O and read no clock: time is a
+//!    parameter. They cannot fail for reasons outside their input.
 //! 2. [`sys`] is the only module with syscalls; [`kernel`] the only one that names `aya`. `unsafe`
 //!    is in [`sys`], in `nstrace-ebpf` and in one line of build.rs.
 //! 3. Entering another namespace happens in [`sys::netns`] alone, on a thread made for it. No

@@ -15,8 +15,9 @@ pub(super) struct Rule {
 }
 
 /// Modules that get values and give values. The same list stands in nstrace's crate docs.
-const PURE: [&str; 7] = [
+const PURE: [&str; 8] = [
     "nstrace/src/decode",
+    "nstrace/src/services",
     "nstrace/src/state",
     "nstrace/src/topology/model",
     "nstrace/src/topology/target",

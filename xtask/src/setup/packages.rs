@@ -23,7 +23,7 @@ struct Need {
     proof: Proof,
     why: &'static str,
     /// What it is needed for; [`Purpose::Build`] is for everything
-    purpose: Purpose,
+    purposes: &'static [Purpose],
     /// The package's name in the order of [`MANAGERS`]
     packages: [&'static str; 5],
 }
@@ -41,13 +41,13 @@ const NEEDS: [Need; 10] = [
     Need {
         proof: Proof::Program("cc"),
         why: "rustc links with it",
-        purpose: Purpose::Build,
+        purposes: &[Purpose::Build],
         packages: ["gcc"; 5],
     },
     Need {
         proof: Proof::File("/usr/include/stdio.h"),
         why: "rustc links against the C library",
-        purpose: Purpose::Build,
+        purposes: &[Purpose::Build],
         packages: [
             "libc6-dev",
             "glibc-devel",
@@ -59,31 +59,31 @@ const NEEDS: [Need; 10] = [
     Need {
         proof: Proof::Program("ip"),
         why: "the demo makes its netns with it",
-        purpose: Purpose::Build,
+        purposes: &[Purpose::Build],
         packages: ["iproute2", "iproute", "iproute2", "iproute2", "iproute2"],
     },
     Need {
         proof: Proof::Program("dockerd"),
         why: "the netns tests start a private Docker daemon",
-        purpose: Purpose::Tests,
+        purposes: &[Purpose::Tests],
         packages: ["docker.io", "moby-engine", "docker", "docker", "docker"],
     },
     Need {
         proof: Proof::Program("containerd"),
         why: "the private Docker daemon runs containers by it",
-        purpose: Purpose::Tests,
+        purposes: &[Purpose::Tests],
         packages: ["containerd"; 5],
     },
     Need {
         proof: Proof::Program("runc"),
         why: "the private Docker daemon starts containers by it",
-        purpose: Purpose::Tests,
+        purposes: &[Purpose::Tests],
         packages: ["runc"; 5],
     },
     Need {
         proof: Proof::StaticProgram("/bin/busybox"),
         why: "the netns tests make their container image from it",
-        purpose: Purpose::Tests,
+        purposes: &[Purpose::Tests],
         packages: [
             "busybox-static",
             "busybox",
@@ -95,19 +95,19 @@ const NEEDS: [Need; 10] = [
     Need {
         proof: Proof::Program("iptables"),
         why: "the private Docker daemon sets up its network with it",
-        purpose: Purpose::Tests,
+        purposes: &[Purpose::Tests],
         packages: ["iptables"; 5],
     },
     Need {
         proof: Proof::Program("iperf3"),
-        why: "the measurements send by it",
-        purpose: Purpose::Bench,
+        why: "the netns tests and the measurements send by it",
+        purposes: &[Purpose::Tests, Purpose::Bench],
         packages: ["iperf3", "iperf3", "iperf3", "iperf", "iperf3"],
     },
     Need {
         proof: Proof::Program("tcpdump"),
         why: "the measurements compare with it",
-        purpose: Purpose::Bench,
+        purposes: &[Purpose::Bench],
         packages: ["tcpdump"; 5],
     },
 ];
@@ -116,7 +116,10 @@ const NEEDS: [Need; 10] = [
 pub(super) fn ensure(purpose: Purpose) -> Result<Outcome> {
     let missing: Vec<_> = NEEDS
         .iter()
-        .filter(|need| need.purpose == Purpose::Build || need.purpose == purpose)
+        .filter(|need| {
+            let needed_by = |purpose| need.purposes.contains(&purpose);
+            needed_by(Purpose::Build) || needed_by(purpose)
+        })
         .filter(|need| !need.proof.holds())
         .collect();
     if missing.is_empty() {

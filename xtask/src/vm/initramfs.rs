@@ -21,8 +21,8 @@ const TESTS: &str = "/netns";
 const BUSYBOX: &str = "/bin/busybox";
 /// Programs of which the tests want more than busybox's own have. Its `cat` ends where nobody
 /// reads, and its `sh` starts its own `ip`.
-const PROGRAMS: [&str; 10] = [
-    "cat", "ip", "mount", "nsenter", "setpriv", "setsid", "sh", "tc", "umount", "unshare",
+const PROGRAMS: [&str; 11] = [
+    "cat", "ip", "iperf3", "mount", "nsenter", "setpriv", "setsid", "sh", "tc", "umount", "unshare",
 ];
 
 /// What is tested: as it was built, for the path and the libraries; and without debug info, which

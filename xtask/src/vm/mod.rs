@@ -30,7 +30,7 @@ pub(crate) use kernels::{Kernel, named};
 
 /// The modules of `tests/netns` that a guest runs: what loads, attaches, counts, tells namespaces
 /// apart and leaves nothing. Others by their names, after `--`; Docker's are never in a guest.
-const MODULES: [&str; 3] = ["counts::", "discovery::", "residue::"];
+const MODULES: [&str; 4] = ["counts::", "discovery::", "flows::", "residue::"];
 
 /// What one kernel's guest came to.
 struct Ran {

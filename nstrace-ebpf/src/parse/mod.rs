@@ -16,6 +16,11 @@
     reason = "a call would cost the packet's path more than the code, and offsets would no longer be \
               constants to the verifier"
 )]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "offsets of headers are small, flags are the lower half of their word, and what was forgotten is as \
+              wide as it was"
+)]
 
 mod head;
 

@@ -116,6 +116,7 @@ impl FlowTail {
     /// Packs it. `owner` is [`Owner::to_bits`], whose other bits must be 0.
     #[inline(always)]
     #[must_use]
+    #[expect(clippy::inline_always, reason = "on the packet's path")]
     pub const fn new(
         owner: u32,
         kind: FlowKind,
@@ -143,7 +144,6 @@ impl FlowTail {
 
     /// IANA protocol number; 0 for what is not IP.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "the eight highest bits")]
     pub const fn protocol(self) -> u8 {
         (self.bits >> 24) as u8
     }

@@ -230,7 +230,7 @@ fn slot_count(config: &Config, topology: &Topology) -> u32 {
 /// waits for room while it is waited for.
 struct Engine {
     outcomes: mpsc::Receiver<Outcome>,
-    drained: mpsc::Receiver<Batch>,
+    batches: mpsc::Receiver<Batch>,
     hints: mpsc::Receiver<Hint>,
     state: State,
     counters: Arc<CounterArea>,
@@ -292,12 +292,12 @@ impl Engine {
             Arc::clone(&counters),
             config.may_expedite,
         )?;
-        let (drainer, drained) = Drainer::start(samples, lanes)?;
+        let (drainer, batches) = Drainer::start(samples, lanes)?;
         let scanner = Scanner::start(discoverer, watcher.changed())
             .map_err(|error| start("look for namespaces", &error))?;
         let engine = Self {
             outcomes,
-            drained,
+            batches,
             hints,
             state: State::new(
                 config.targets,
@@ -457,7 +457,7 @@ impl Engine {
             Some(Hint) = self.hints.recv() => Event::Hint,
             () = sleep_until(refresh_at) => Event::Refresh,
             () = sleep_until(scan_due) => Event::ScanDue,
-            batch = self.drained.recv() => batch.map_or(Event::Broken("ring"), Event::Drained),
+            batch = self.batches.recv() => batch.map_or(Event::Broken("ring"), Event::Drained),
         }
     }
 
@@ -532,7 +532,7 @@ impl Engine {
         // Or bursts of the interval's last milliseconds would show in the next one.
         self.drainer.drain_now();
         sleep(DRAIN_TIME).await;
-        while let Ok(batch) = self.drained.try_recv() {
+        while let Ok(batch) = self.batches.try_recv() {
             self.take_drained(&batch);
         }
         // A slot that was given to another meanwhile must not be read for the one before.

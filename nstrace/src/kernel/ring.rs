@@ -30,8 +30,9 @@ pub const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
 pub const BUSY_INTERVAL: Duration = Duration::from_millis(4);
 /// A batch is handed over when it has grown to this many bytes.
 const BATCH: usize = 64 << 10;
-/// Spills of a batch.
-const SPILLS: u32 = (BATCH / size_of::<Spill>()) as u32;
+/// Spills of a batch: as many bytes.
+const SPILLS: u32 = 682;
+const _: () = assert!(SPILLS as usize == BATCH / size_of::<Spill>());
 /// Batches that wait for the engine. When it is full, the thread waits.
 const BATCHES: usize = 64;
 

@@ -29,7 +29,7 @@ pub fn jiffies(jiffy: Duration) -> u32 {
     const TICKS_PER_SECOND: u128 = 100;
     // SAFETY: a null buffer is allowed, and means that only the result is wanted.
     let ticks = unsafe { libc::times(std::ptr::null_mut()) };
-    let nanos = ticks as u64 as u128 * (1_000_000_000 / TICKS_PER_SECOND);
+    let nanos = u128::from(ticks as u64) * (1_000_000_000 / TICKS_PER_SECOND);
     (nanos / jiffy.as_nanos().max(1)) as u32
 }
 

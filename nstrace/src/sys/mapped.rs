@@ -259,7 +259,7 @@ fn words(key: &(impl IntoBytes + Immutable)) -> [u64; 5] {
 /// The spill lanes, of which this is the one reader.
 #[derive(Debug)]
 pub struct Lanes {
-    lanes: Mapped<Lane>,
+    ends: Mapped<Lane>,
     spills: Mapped<Spill>,
     length: u32,
 }
@@ -272,7 +272,7 @@ impl Lanes {
     /// If a map was made without `BPF_F_MMAPABLE` (5.5), or is smaller.
     pub fn open(lanes: impl AsFd, spills: impl AsFd, cpus: u32, length: u32) -> io::Result<Self> {
         Ok(Self {
-            lanes: Mapped::open(lanes, cpus as usize)?,
+            ends: Mapped::open(lanes, cpus as usize)?,
             spills: Mapped::open(spills, cpus as usize * length as usize)?,
             length,
         })
@@ -281,7 +281,7 @@ impl Lanes {
     /// Number of lanes.
     #[must_use]
     pub fn cpus(&self) -> u32 {
-        u32::try_from(self.lanes.length).unwrap_or(u32::MAX)
+        u32::try_from(self.ends.length).unwrap_or(u32::MAX)
     }
 
     /// Number of spills that a lane holds.
@@ -292,21 +292,25 @@ impl Lanes {
 
     /// Takes up to `most` spills off a CPU's lane, oldest first. Returns how many there were.
     pub fn drain(&mut self, cpu: u32, most: u32, mut take: impl FnMut(&Spill)) -> u32 {
-        let Some(lane) = self.lanes.element(cpu as usize) else {
+        let Some(lane) = self.ends.element(cpu as usize) else {
             return 0;
         };
         let lane = lane.as_ptr();
         // SAFETY: a field of a valid, aligned element.
-        let head = unsafe { (&raw const (*lane).head).read_volatile() };
+        let head = unsafe { &raw const (*lane).head };
+        // SAFETY: as above.
+        let tail = unsafe { &raw mut (*lane).tail };
+        // SAFETY: as above.
+        let head = unsafe { head.read_volatile() };
         // SAFETY: as above; only we write it.
-        let tail = unsafe { (&raw const (*lane).tail).read_volatile() };
+        let read = unsafe { tail.read_volatile() };
         // What was written before the head moved is read after it was.
         fence(Ordering::Acquire);
-        let there = head.wrapping_sub(tail).min(self.length);
+        let there = head.wrapping_sub(read).min(self.length);
         let first = cpu as usize * self.length as usize;
         let taken = there.min(most);
         for nth in 0..taken {
-            let at = tail.wrapping_add(nth) & (self.length - 1);
+            let at = read.wrapping_add(nth) & (self.length - 1);
             if let Some(spill) = self.spills.read(first + at as usize) {
                 take(&spill);
             }
@@ -314,7 +318,7 @@ impl Lanes {
         // What was read is given back only now.
         fence(Ordering::Release);
         // SAFETY: as above.
-        unsafe { (&raw mut (*lane).tail).write_volatile(tail.wrapping_add(taken)) };
+        unsafe { tail.write_volatile(read.wrapping_add(taken)) };
         there
     }
 }

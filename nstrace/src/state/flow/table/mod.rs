@@ -13,7 +13,7 @@ use super::{Counts, FlowKey, ledger::Delta};
 /// A flow that has ended stays this long, for the eye.
 pub(super) const ENDED_FOR: Duration = Duration::from_secs(5);
 /// A flow without a packet for so long has ended, whatever it was.
-pub(super) const IDLE_FOR: Duration = Duration::from_secs(60);
+pub(super) const IDLE_FOR: Duration = Duration::from_mins(1);
 /// How long a flow without a packet still counts as active.
 const ACTIVE_FOR: Duration = Duration::from_secs(10);
 

@@ -12,5 +12,6 @@ mod discovery;
 mod docker;
 mod flows;
 mod follow;
+mod program;
 mod residue;
 mod scale;

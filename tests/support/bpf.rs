@@ -1,9 +1,10 @@
-//! Somebody else's tc programs, and what the kernel says is attached: bpf(2) by hand.
+//! Somebody else's tc programs, what the kernel says is attached, and running a program that is
+//! not: bpf(2) by hand.
 
 use std::{
     ffi::CString,
     io,
-    os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
 };
 
 use nstrace::{
@@ -21,6 +22,7 @@ const MAP_CREATE: libc::c_long = 0;
 const MAP_LOOKUP_ELEM: libc::c_long = 1;
 const PROG_LOAD: libc::c_long = 5;
 const OBJ_PIN: libc::c_long = 6;
+const PROG_TEST_RUN: libc::c_long = 10;
 const PROG_QUERY: libc::c_long = 16;
 
 /// `union bpf_attr`, large enough for every command here: fields are set by their offset.
@@ -180,4 +182,62 @@ pub(crate) fn tcx_programs(ifindex: u32, hook: Hook) -> Vec<u32> {
     }
     queried.unwrap();
     ids[..query.get_u32(24) as usize].to_vec()
+}
+
+/// `struct __sk_buff`, as a test run takes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SkBuff([u32; 48]);
+
+impl SkBuff {
+    /// Of a packet by itself, on the loopback device.
+    pub(crate) fn single() -> Self {
+        Self([0; 48])
+    }
+
+    /// Of a super-packet.
+    pub(crate) fn segmented(segments: u32, payload_of_each: u32) -> Self {
+        let mut skb = Self::single();
+        // `gso_segs` and `gso_size`.
+        skb.0[164 / 4] = segments;
+        skb.0[176 / 4] = payload_of_each;
+        skb
+    }
+
+    /// The same on another device of the calling thread's namespace.
+    pub(crate) fn on(mut self, ifindex: u32) -> Self {
+        self.0[40 / 4] = ifindex;
+        self
+    }
+}
+
+/// Runs a tc program `repeat` times on one packet, on the calling thread. The packet, as the
+/// program leaves it, is written to `after`, if that is not empty; its length must be the packet's.
+/// Gives what the program returned last.
+#[doc(alias = "BPF_PROG_TEST_RUN")]
+pub(crate) fn test_run(
+    program: BorrowedFd<'_>,
+    packet: &[u8],
+    context: &SkBuff,
+    repeat: u32,
+    after: &mut [u8],
+) -> io::Result<i32> {
+    let length = |of: usize| u32::try_from(of).unwrap();
+    let mut attributes = Attributes::new()
+        .u32(0, u32::try_from(program.as_raw_fd()).unwrap())
+        .u32(8, length(packet.len()))
+        .pointer(16, packet.as_ptr())
+        .u32(32, repeat)
+        .u32(40, length(size_of::<SkBuff>()))
+        .pointer(48, std::ptr::from_ref(context));
+    if !after.is_empty() {
+        attributes = attributes
+            .u32(12, length(after.len()))
+            .pointer(24, after.as_mut_ptr());
+    }
+    attributes.call(PROG_TEST_RUN)?;
+    assert!(
+        after.is_empty() || attributes.get_u32(12) == length(after.len()),
+        "the packet's length is what it was"
+    );
+    Ok(attributes.get_u32(4).cast_signed())
 }

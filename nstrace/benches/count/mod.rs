@@ -26,9 +26,9 @@ pub(crate) use frames::{Family, Transport, frame};
 use self::driver::{Driver, Frames, TEMPLATE};
 use crate::{
     Bench,
-    raw::bpf::SkBuff,
     report::Measured,
     rounds::{Arm, interleaved, pin},
+    support::bpf::SkBuff,
     target::{COUNTS_FLOWS, Flows, Target},
 };
 

@@ -1,5 +1,5 @@
-//! bpf(2) as a measurement needs it: small programs of our own, and running any by
-//! `BPF_PROG_TEST_RUN`.
+//! bpf(2) as a measurement needs it: small programs of our own, frames from a driver, and what the
+//! kernel says of programs and links.
 
 use std::{
     io,
@@ -87,62 +87,6 @@ pub(crate) fn load(kind: ProgramType, name: &str, asm: &Asm) -> OwnedFd {
     }
 }
 
-/// `struct __sk_buff`, as a test run takes it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SkBuff([u32; 48]);
-
-impl SkBuff {
-    /// Of a packet by itself.
-    pub(crate) fn single() -> Self {
-        Self([0; 48])
-    }
-
-    /// Of a super-packet.
-    pub(crate) fn segmented(segments: u32, payload_of_each: u32) -> Self {
-        let mut skb = Self::single();
-        // `gso_segs` and `gso_size`.
-        skb.0[164 / 4] = segments;
-        skb.0[176 / 4] = payload_of_each;
-        skb
-    }
-}
-
-/// What one call ran.
-pub(crate) struct TestRun {
-    /// CPU time of the calling thread.
-    pub(crate) cpu: Duration,
-    /// What the program returned last.
-    pub(crate) returned: i32,
-}
-
-/// Runs a tc program `repeat` times on one packet. It sees the loopback device, ifindex 1.
-pub(crate) fn test_run(
-    program: BorrowedFd<'_>,
-    packet: &[u8],
-    context: Option<&SkBuff>,
-    repeat: u32,
-) -> io::Result<TestRun> {
-    let mut attributes = Attributes::new()
-        .u32(0, number(program))
-        .u32(8, length(packet.len()))
-        .pointer(16, packet.as_ptr())
-        .u32(32, repeat);
-    if let Some(context) = context {
-        attributes = attributes
-            .u32(40, length(size_of::<SkBuff>()))
-            .pointer(48, std::ptr::from_ref(context));
-    }
-    let cpu = timed_run(&mut attributes)?;
-    let returned = attributes.get_u32(4).cast_signed();
-    Ok(TestRun { cpu, returned })
-}
-
-fn timed_run(attributes: &mut Attributes) -> io::Result<Duration> {
-    let before = thread_cpu();
-    attributes.call(PROG_TEST_RUN)?;
-    Ok(thread_cpu().saturating_sub(before))
-}
-
 /// `struct xdp_md`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -183,7 +127,9 @@ pub(crate) fn live_frames(
         .u32(40, length(size_of::<XdpMd>()))
         .pointer(48, &raw const context)
         .u32(64, LIVE_FRAMES);
-    timed_run(&mut attributes)
+    let before = thread_cpu();
+    attributes.call(PROG_TEST_RUN)?;
+    Ok(thread_cpu().saturating_sub(before))
 }
 
 /// What the kernel says of a loaded program.

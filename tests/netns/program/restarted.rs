@@ -1,0 +1,1 @@
+//! Flows whose numbers would pass what an entry can hold.

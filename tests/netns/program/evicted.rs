@@ -6,12 +6,13 @@ use std::{
 };
 
 use nstrace::{
-    state::flow::{Counts, FlowKey, ledger::Ledger},
+    state::flow::{
+        Counts, FlowKey,
+        ledger::{Delta, Ledger},
+    },
     sys::mapped::CachedFlow,
 };
-use nstrace_ebpf::wire::{
-    BUSY_PACKETS, DIRECTIONS, Direction, FlowFamily, Hook, LostReason, Owner, Spill,
-};
+use nstrace_ebpf::wire::{BUSY_PACKETS, DIRECTIONS, FlowFamily, Hook, LostReason, Owner, Spill};
 
 use super::{
     HOOKS, Rig, add,
@@ -42,11 +43,19 @@ fn packet(family: FlowFamily, number: u16, hook: Hook) -> Packet {
     let protocol = if is_tcp { TCP } else { UDP };
     let bytes = match family {
         FlowFamily::V4 => {
-            let ends = if hook == Hook::Ingress { IPV4 } else { turned(IPV4) };
+            let ends = if hook == Hook::Ingress {
+                IPV4
+            } else {
+                turned(IPV4)
+            };
             frame(&[], 0x0800, &ipv4(protocol, ends, &[], &segment))
         }
         FlowFamily::V6 => {
-            let ends = if hook == Hook::Ingress { IPV6 } else { turned(IPV6) };
+            let ends = if hook == Hook::Ingress {
+                IPV6
+            } else {
+                turned(IPV6)
+            };
             frame(&[], 0x86dd, &ipv6(protocol, ends, &segment))
         }
     };
@@ -180,8 +189,7 @@ fn a_flood_of_short_flows_does_not_displace_a_busy_one() {
 #[test]
 fn a_cache_of_busy_flows_has_room_for_no_other_until_they_are_idle() {
     let newcomer = packet(FlowFamily::V4, 60_000, Hook::Egress);
-    let mut idle = None;
-    unless_slow(|| Duration::ZERO);
+    let mut full = None;
     wait_until("all entries are busy at once", || {
         let mut rig = Rig::with(FEW, FEW, 65_536);
         let start = Instant::now();
@@ -202,10 +210,10 @@ fn a_cache_of_busy_flows_has_room_for_no_other_until_they_are_idle() {
             assert_eq!(spill.stats.counts.map(|counts| counts.packets), [1, 0]);
         }
         rig.assert_all_in_flows();
-        idle = Some(rig);
+        full = Some(rig);
         Some(())
     });
-    let mut rig = idle.unwrap();
+    let mut rig = full.unwrap();
     // It takes the place of one that nobody has heard of for a second.
     wait_until("a flow is idle", || {
         rig.send(Hook::Egress, &newcomer);
@@ -257,70 +265,99 @@ fn the_next_owner_of_a_slot_has_none_of_the_lasts_flows() {
     assert!(rig.flows().is_empty());
     flood(&mut rig, FlowFamily::V4, 0..20);
     let after = rig.assert_all_in_flows();
-    assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+    assert_eq!(
+        after.keys().collect::<Vec<_>>(),
+        before.keys().collect::<Vec<_>>()
+    );
 }
 
-/// What is taken while it goes on, in any order of cache and lanes, is everything once.
+/// A ledger of what goes on in a rig, and the sum of all it has taken.
+pub(super) struct Taken {
+    ledger: Ledger,
+    owner: Owner,
+    pub(super) counts: [Counts; DIRECTIONS],
+    pub(super) syns: u64,
+}
+
+impl Taken {
+    pub(super) fn new(rig: &Rig) -> Self {
+        let capacity = rig.kernel.capacity;
+        Self {
+            ledger: Ledger::new(capacity.cpus, capacity.flows4, capacity.flows6),
+            owner: rig.owner,
+            counts: Default::default(),
+            syns: 0,
+        }
+    }
+
+    fn add(&mut self, delta: Option<Delta>) {
+        if let Some(delta) = delta {
+            assert_eq!(delta.owner, self.owner);
+            add(&mut self.counts, delta.counts);
+            self.syns += delta.syns;
+        }
+    }
+
+    pub(super) fn take_cached(&mut self, rig: &Rig) {
+        for flow in rig.cached() {
+            let CachedFlow {
+                family,
+                cpu,
+                entry,
+                key,
+                stats,
+            } = flow;
+            let delta = self.ledger.live(family, cpu, entry, &key, &stats);
+            self.add(delta);
+        }
+    }
+
+    /// So many of each lane at most.
+    pub(super) fn take_spilled(&mut self, rig: &mut Rig, most: u32) {
+        for cpu in 0..rig.kernel.lanes.cpus() {
+            rig.kernel
+                .lanes
+                .drain(cpu, most, |spill| self.take_one(cpu, spill));
+        }
+    }
+
+    pub(super) fn take_one(&mut self, cpu: u32, spill: &Spill) {
+        let delta = self.ledger.spilled(cpu, spill);
+        assert!(delta.is_some(), "a spill that makes no sense");
+        self.add(delta);
+    }
+}
+
 #[test]
 fn a_ledger_that_is_fed_meanwhile_takes_every_packet_once() {
     let mut rig = Rig::with(64, FEW, 64);
-    let capacity = rig.kernel.capacity;
-    let mut ledger = Ledger::new(capacity.cpus, capacity.flows4, capacity.flows6);
-    let mut sum = [Counts::default(); DIRECTIONS];
-    let mut syns = [0_u64; 2];
+    let mut taken = Taken::new(&rig);
+    let mut syns = 0;
     for round in 0..600_u16 {
+        // Some come back soon, some late.
+        let number = round * 31 % 257;
         for family in FAMILIES {
-            let number = round * 31 % 257;
             flood(&mut rig, family, number..=number);
-            syns[0] += match (number % 3, number % 2) {
-                (0, 0) => 2 * (1 + u64::from(number % 3)),
-                _ => 0,
-            };
-        }
-        let mut take = |owner: Owner, counts: [Counts; DIRECTIONS], new: u64| {
-            assert_eq!(owner, rig.owner);
-            add(&mut sum, counts);
-            syns[1] += new;
-        };
-        // Sometimes the one, sometimes the other first; the lane sometimes in part.
-        let looks = if round % 2 == 0 { [true, false] } else { [false, true] };
-        for is_cache in looks {
-            if is_cache && round % 3 != 0 {
-                rig.kernel.flows.read(|flow| {
-                    let CachedFlow { family, cpu, entry, key, stats } = flow;
-                    if let Some(delta) = ledger.live(*family, *cpu, *entry, key, stats) {
-                        take(delta.owner, delta.counts, delta.syns);
-                    }
-                });
-            } else if !is_cache {
-                for cpu in 0..capacity.cpus {
-                    rig.kernel.lanes.drain(cpu, u32::from(round % 8) + 8, |spill| {
-                        let delta = ledger.spilled(cpu, spill).expect("a delta");
-                        take(delta.owner, delta.counts, delta.syns);
-                    });
-                }
+            if number % 6 == 0 {
+                // One packet in both directions.
+                syns += 2;
             }
         }
-    }
-    let mut rest = |owner: Owner, counts: [Counts; DIRECTIONS], new: u64| {
-        assert_eq!(owner, rig.owner);
-        add(&mut sum, counts);
-        syns[1] += new;
-    };
-    rig.kernel.flows.read(|flow| {
-        let CachedFlow { family, cpu, entry, key, stats } = flow;
-        if let Some(delta) = ledger.live(*family, *cpu, *entry, key, stats) {
-            rest(delta.owner, delta.counts, delta.syns);
+        // Now the one first, now the other; the cache not always, the lane in part.
+        let is_cache_first = round % 2 == 0;
+        if is_cache_first && round % 3 != 0 {
+            taken.take_cached(&rig);
         }
-    });
-    assert_eq!(rig.lost(LostReason::NoFlowRoom), 0);
-    for cpu in 0..capacity.cpus {
-        rig.kernel.lanes.drain(cpu, u32::MAX, |spill| {
-            let delta = ledger.spilled(cpu, spill).expect("a delta");
-            rest(delta.owner, delta.counts, delta.syns);
-        });
+        taken.take_spilled(&mut rig, 4 + u32::from(round % 16));
+        if !is_cache_first && round % 3 != 0 {
+            taken.take_cached(&rig);
+        }
     }
-    assert_eq!(sum, rig.sent);
+    taken.take_cached(&rig);
+    taken.take_spilled(&mut rig, u32::MAX);
+    taken.take_cached(&rig);
+    assert_eq!(rig.lost(LostReason::NoFlowRoom), 0);
     assert_eq!(rig.totals(), rig.sent);
-    assert_eq!(syns[1], syns[0]);
+    assert_eq!(taken.counts, rig.sent);
+    assert_eq!(taken.syns, syns);
 }

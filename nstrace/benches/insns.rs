@@ -18,11 +18,11 @@ use crate::{
     Bench,
     raw::bpf,
     report::Measured,
-    target::{COUNTS_FLOWS, Flows, Target},
+    target::{Flows, Target},
 };
 
 pub(crate) fn run(bench: &Bench) {
-    let flows = if COUNTS_FLOWS { Flows::On } else { Flows::Off };
+    let flows = Flows::On;
     let target = Target::on_loopback(flows);
     let programs = [
         (

@@ -28,7 +28,7 @@ use crate::{
     report::Measured,
     rounds::{Arm, Series, interleaved, pin},
     support::lab::Lab,
-    target::{COUNTS_FLOWS, Flows, Target},
+    target::{Flows, Target},
 };
 
 const ROUNDS: usize = 41;
@@ -106,7 +106,7 @@ pub(crate) fn run(bench: &Bench) {
 fn measure(bench: &Bench, ifindex: u32) {
     let way = Way::new(ifindex);
     let empty = bpf::load(ProgramType::SchedCls, "bench_empty", &Asm::new().next());
-    let mut target = Target::load(if COUNTS_FLOWS { Flows::On } else { Flows::Off }, 1);
+    let mut target = Target::load(Flows::On, 1);
     target.watch(ifindex, 0);
     let target = RefCell::new(target);
     let mut arms: [Arm<'_>; 4] = [

@@ -1,12 +1,15 @@
 //! nstrace's own library as the measurements use it. When its interface changes, this file does.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::{
+    os::fd::{AsFd as _, BorrowedFd},
+    time::Duration,
+};
 
-use nstrace::kernel::{Kernel, capacity::Request, object::RING_BYTES};
+use nstrace::{
+    kernel::{Kernel, capacity::Request, object::RING_BYTES},
+    state::{Settings, State},
+};
 use nstrace_ebpf::wire::{Direction, LostReason, Owner};
-
-/// Whether this nstrace can count flows. Where it cannot, what is about flows is left out.
-pub(crate) const COUNTS_FLOWS: bool = true;
 
 /// How many rings are drained, and how the threads that do so are called.
 pub(crate) const RINGS: f64 = 1.0;
@@ -75,14 +78,29 @@ impl Target {
         nstrace::state::Totals::sum(self.0.counters.read(slot))
     }
 
-    /// Reads all flows as they stand, and gives their number.
-    #[expect(
-        clippy::unused_self,
-        reason = "where flows are counted, they are in it"
-    )]
-    pub(crate) fn read_flows(&self) -> usize {
-        const { assert!(!COUNTS_FLOWS, "flows that are counted can be read") };
-        0
+    /// A state that has seen nothing of this object's flows yet.
+    pub(crate) fn state(&self) -> State {
+        let settings = Settings {
+            window: self.0.window,
+            jiffy: Duration::from_millis(4),
+            cpus: self.0.capacity.cpus,
+            flows4: self.0.capacity.flows4,
+            flows6: self.0.capacity.flows6,
+            flow_limit: 1 << 17,
+            tells_flows: false,
+        };
+        State::new(Vec::new(), settings)
+    }
+
+    /// What a refresh does with the flow cache: reads all of it, and takes what is new. Gives how
+    /// many flows are in it.
+    pub(crate) fn read_flows(&self, state: &mut State) -> usize {
+        let mut found = 0;
+        self.0.flows.read(|flow| {
+            found += 1;
+            state.cached(flow.cpu, flow.family, flow.entry, &flow.key, &flow.stats);
+        });
+        found
     }
 
     /// Takes everything that waits to be read, as the running nstrace does on a timer.

@@ -255,9 +255,10 @@ fn wire_packets_are_the_segments(mechanism: &str) {
             .contains(":1451 00000000:0000 0A")
             .then_some(())
     });
-    let status = in_pod(&lab, &a, "iperf3", &["-c", &b.ipv4, "-n", "200M"])
-        .status()
-        .unwrap();
+    // Never so much on its way that a backlog overflows: what is dropped between the pod's TCP and
+    // the host's end was sent, and arrives nowhere.
+    let args = ["-c", &b.ipv4, "-n", "50M", "-w", "64K"];
+    let status = in_pod(&lab, &a, "iperf3", &args).status().unwrap();
     assert!(status.success(), "{status}");
     drop(server);
 
@@ -287,7 +288,7 @@ fn wire_packets_are_the_segments(mechanism: &str) {
             number(&row["tx"]["packets"]),
         );
         assert!(
-            pod.name == "b" || sent > 10 * skbs,
+            pod.name == "b" || sent > 2 * skbs,
             "{skbs} skbs are {sent} segments"
         );
     }

@@ -29,7 +29,7 @@ use crate::{
     report::Measured,
     rounds::{Arm, interleaved, pin},
     support::bpf::SkBuff,
-    target::{COUNTS_FLOWS, Flows, Target},
+    target::{Flows, Target},
 };
 
 const ROUNDS: usize = 41;
@@ -87,7 +87,6 @@ pub(crate) fn run(bench: &Bench) {
     let cases: Vec<Case> = all
         .into_iter()
         .filter(|(name, ..)| bench.wants(name))
-        .filter(|(_, flows, _)| COUNTS_FLOWS || *flows != Some(Flows::On))
         .map(|(name, flows, kind)| Case::new(name, flows, kind))
         .collect();
     let mut arms: Vec<Arm<'_>> = cases

@@ -30,7 +30,13 @@ pub(crate) use kernels::{Kernel, named};
 
 /// The modules of `tests/netns` that a guest runs: what loads, attaches, counts, tells namespaces
 /// apart and leaves nothing. Others by their names, after `--`; Docker's are never in a guest.
-const MODULES: [&str; 4] = ["counts::", "discovery::", "flows::", "residue::"];
+const MODULES: [&str; 5] = [
+    "counts::",
+    "discovery::",
+    "flows::",
+    "program::",
+    "residue::",
+];
 
 /// What one kernel's guest came to.
 struct Ran {

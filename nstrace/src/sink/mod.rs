@@ -3,6 +3,8 @@
 mod flow;
 pub mod flows;
 pub mod ls;
+#[cfg(test)]
+mod sample;
 pub mod table;
 pub mod top;
 

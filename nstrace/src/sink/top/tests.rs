@@ -2,46 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
+use nstrace_ebpf::wire::FlowKind;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    state::{IfaceKey, RowState, flow::Rest, snapshot::Rate},
-    topology::model::{Identity, Iface, Ifindex, Kind, Link, Netns, Nsid, Peer, Watch},
+    sink::sample::{self, counts, labels},
+    state::{
+        IfaceKey, RowState,
+        flow::{Counts, Rest},
+        snapshot::Rate,
+    },
+    topology::model::{Identity, Ifindex, Nsid},
 };
 
 const TIME: &str = "2026-01-02T03:04:05Z";
-
-fn labels(name: &str, ifindex: u32) -> Labels {
-    let peer = Peer {
-        name: format!("veth{ifindex}"),
-        ifindex: Ifindex(ifindex),
-        master: Some("br0".to_owned()),
-    };
-    let iface = Iface {
-        link: Link {
-            addresses: vec!["198.18.0.2/24".to_owned()],
-            ..Link::sample(2, "eth0", "veth")
-        },
-        peer: Some(peer.clone()),
-        watch: Watch::HostVeth,
-    };
-    let netns = Netns {
-        identity: Identity::Inode(NetnsInode(4_026_532_200), None),
-        nsid: None,
-        name: name.to_owned(),
-        kind: Kind::Named,
-        paths: Vec::new(),
-        pids: Vec::new(),
-        container: None,
-        interfaces: vec![iface.clone()],
-    };
-    Labels {
-        netns: Arc::new(netns),
-        iface,
-        peer,
-    }
-}
 
 /// An attached row that has counted nothing.
 fn idle(name: &str, ifindex: u32) -> RowSnapshot {
@@ -82,6 +57,11 @@ fn web() -> RowSnapshot {
     row.totals.classes[1][Class::Arp as usize] = Tally {
         packets: 1,
         bytes: 42,
+    };
+    // Two of the three were super-packets, of five segments together.
+    row.totals.extra[0] = Tally {
+        packets: 3,
+        bytes: 162,
     };
     row.rates = [rate(2, 18_000, 1_200_000), rate(1, 168, 33_600)];
     row
@@ -126,7 +106,7 @@ fn snapshot(rows: Vec<RowSnapshot>) -> Snapshot {
             mechanism: Some(Mechanism::Tcx),
             lost_samples: 7,
             uncounted: 1,
-            flowless: 0,
+            flowless: 9,
             warnings: vec!["odd".to_owned()],
         },
         rows,
@@ -167,8 +147,16 @@ fn no_packets() -> Value {
     json!({ "rx": { "packets": 0, "bytes": 0 }, "tx": { "packets": 0, "bytes": 0 } })
 }
 
-fn no_flow() -> Value {
-    json!({ "packets": 0, "bytes": 0, "pps": 0, "bps": 0, "peak_bps": 0 })
+fn idle_side() -> Value {
+    json!({
+        "packets": 0,
+        "bytes": 0,
+        "wire_packets": 0,
+        "wire_bytes": 0,
+        "pps": 0,
+        "bps": 0,
+        "peak_bps": 0,
+    })
 }
 
 #[test]
@@ -183,7 +171,7 @@ fn json_is_one_line_with_every_number() {
         "elapsed_s": 3.5,
         "interval_s": 0.5,
         "interfaces": { "watched": 4, "attached": 2, "failed": 1 },
-        "lost": { "samples": 7, "packets": 1 },
+        "lost": { "samples": 7, "packets": 1, "flow_packets": 9 },
         "rows": [
             {
                 "name": "web",
@@ -198,11 +186,21 @@ fn json_is_one_line_with_every_number() {
                 "rx": {
                     "packets": 3,
                     "bytes": 4500,
+                    "wire_packets": 6,
+                    "wire_bytes": 4662,
                     "pps": 2,
                     "bps": 18_000,
                     "peak_bps": 1_200_000,
                 },
-                "tx": { "packets": 1, "bytes": 42, "pps": 1, "bps": 168, "peak_bps": 33_600 },
+                "tx": {
+                    "packets": 1,
+                    "bytes": 42,
+                    "wire_packets": 1,
+                    "wire_bytes": 42,
+                    "pps": 1,
+                    "bps": 168,
+                    "peak_bps": 33_600,
+                },
                 "classes": {
                     "ipv4_tcp": {
                         "rx": { "packets": 3, "bytes": 4500 },
@@ -236,8 +234,8 @@ fn json_is_one_line_with_every_number() {
                 "peer_ifindex": 15,
                 "mechanism": "tcx",
                 "gone": true,
-                "rx": no_flow(),
-                "tx": no_flow(),
+                "rx": idle_side(),
+                "tx": idle_side(),
                 "classes": {
                     "ipv4_tcp": none,
                     "ipv4_udp": none,
@@ -368,13 +366,14 @@ fn csv_has_its_header_once_and_the_time_in_every_record() {
     print(&mut printer, vec![web()]);
     print(&mut printer, vec![]);
     print(&mut printer, vec![gone(web())]);
-    let flows = "3,4500,2,18000,1200000,1,42,1,168,33600";
+    let numbers = "3,4500,2,18000,1200000,1,42,1,168,33600,6,4662,1,42";
     let expected = format!(
         "time,name,kind,inode,interface,ifindex,peer,peer_ifindex,mechanism,gone,\
          rx_packets,rx_bytes,rx_pps,rx_bps,rx_peak_bps,\
-         tx_packets,tx_bytes,tx_pps,tx_bps,tx_peak_bps\n\
-         {TIME},web,named,4026532200,eth0,2,veth14,14,tcx,false,{flows}\n\
-         {TIME},web,named,4026532200,eth0,2,veth14,14,tcx,true,{flows}\n"
+         tx_packets,tx_bytes,tx_pps,tx_bps,tx_peak_bps,\
+         rx_wire_packets,rx_wire_bytes,tx_wire_packets,tx_wire_bytes\n\
+         {TIME},web,named,4026532200,eth0,2,veth14,14,tcx,false,{numbers}\n\
+         {TIME},web,named,4026532200,eth0,2,veth14,14,tcx,true,{numbers}\n"
     );
     assert_eq!(taken(&mut printer), expected);
 }
@@ -383,7 +382,7 @@ fn csv_has_its_header_once_and_the_time_in_every_record() {
 fn a_table_follows_a_line_about_the_whole() {
     let mut printer = printer(Format::Table, SortKey::Rate, None);
     print(&mut printer, vec![idle("db", 15), web()]);
-    let head = "2026-01-02T03:04:05Z  up 0:00:03  2 of 4 interfaces attached (tcx)  failed 1  lost samples 7  uncounted packets 1";
+    let head = "2026-01-02T03:04:05Z  up 0:00:03  2 of 4 interfaces attached (tcx)  failed 1  lost samples 7  uncounted packets 1  packets in no flow 9";
     let columns = "NAME  IFACE  PEER      RX/s  TX/s  RX pkt/s  TX pkt/s  PEAK/s      RX   TX";
     let rows = [
         "web   eth0   veth14  18.0kb  168b         2         1  1.20Mb  4.50kB  42B",
@@ -486,4 +485,143 @@ fn each_refresh_is_flushed_in_one_write() {
         assert_eq!(printer.out.writes, 1, "{format:?}");
         assert!(printer.out.flushes >= 1, "{format:?}");
     }
+}
+
+/// One line with flows, as `--flows` asks for them.
+#[track_caller]
+fn document_with_flows(rows: Vec<RowSnapshot>) -> Value {
+    let (sort, units) = (SortKey::Rate, Units::Bits);
+    let mut printer = Printer::new(Vec::new(), Format::Json, sort, None, units, true);
+    print(&mut printer, rows);
+    serde_json::from_str(&taken(&mut printer)).expect("JSON")
+}
+
+/// A row whose totals are its two flows and the rest.
+fn with_flows() -> RowSnapshot {
+    let mut row = idle("web", 14);
+    let ping = sample::other(
+        FlowKind::Icmp,
+        1,
+        Some(["198.18.0.2", "203.0.113.9"]),
+        [77, 0x0800],
+    );
+    row.flows = vec![sample::tcp(40_000), ping];
+    row.other = Rest {
+        flows: 12,
+        counts: [
+            counts(400, 30_000, 500, 35_400),
+            counts(300, 20_000, 300, 20_000),
+        ],
+    };
+    let [rx, tx] = [0, 1].map(|at| {
+        let mut sum = row.other.counts[at];
+        for flow in &row.flows {
+            sum += flow.counts[at];
+        }
+        sum
+    });
+    for (
+        at,
+        Counts {
+            packets,
+            bytes,
+            wire_packets,
+            wire_bytes,
+        },
+    ) in [rx, tx].into_iter().enumerate()
+    {
+        row.totals.classes[at][Class::Ipv4Tcp as usize] = Tally { packets, bytes };
+        row.totals.extra[at] = Tally {
+            packets: wire_packets - packets,
+            bytes: wire_bytes - bytes,
+        };
+    }
+    row
+}
+
+#[test]
+fn a_flow_in_json_is_what_is_known_of_it() {
+    let row = &document_with_flows(vec![with_flows()])["rows"][0];
+    let ends = || {
+        let end = |address, port| json!({ "address": address, "port": port });
+        (
+            end("198.18.0.2", json!(40_000)),
+            end("203.0.113.9", json!(443)),
+        )
+    };
+    let (local, remote) = ends();
+    let side = |counts: [u64; 4], pps: u64, bps: u64| {
+        let [packets, bytes, wire_packets, wire_bytes] = counts;
+        json!({
+            "packets": packets,
+            "bytes": bytes,
+            "wire_packets": wire_packets,
+            "wire_bytes": wire_bytes,
+            "pps": pps,
+            "bps": bps,
+        })
+    };
+    let expected = json!({
+        "proto": "tcp",
+        "local": local,
+        "remote": remote,
+        "rx": side([10, 25_540, 30, 26_620], 5, 102_160),
+        "tx": side([6, 396, 6, 396], 3, 1584),
+        "age_s": 61.234,
+        "idle_s": 0.012,
+        "state": "established",
+        "tcp": { "rx_flags": "SP.", "tx_flags": "S.", "syns": 2 },
+    });
+    assert_eq!(row["flows"][0], expected);
+    let ping = &row["flows"][1];
+    assert_eq!(ping["proto"], "icmp");
+    assert_eq!(ping["icmp"], json!({ "type": 8, "code": 0, "id": 77 }));
+    // No ports, and no word of what is not there.
+    assert_eq!(
+        ping["local"],
+        json!({ "address": "198.18.0.2", "port": null })
+    );
+    assert_eq!(
+        ping["remote"],
+        json!({ "address": "203.0.113.9", "port": null })
+    );
+    assert_eq!((ping.get("tcp"), ping.get("note")), (None, None));
+    let side = |counts: [u64; 4]| {
+        let [packets, bytes, wire_packets, wire_bytes] = counts;
+        json!({
+            "packets": packets,
+            "bytes": bytes,
+            "wire_packets": wire_packets,
+            "wire_bytes": wire_bytes,
+        })
+    };
+    let expected = json!({
+        "flows": 12,
+        "rx": side([400, 30_000, 500, 35_400]),
+        "tx": side([300, 20_000, 300, 20_000]),
+    });
+    assert_eq!(row["other"], expected);
+}
+
+#[test]
+fn the_flows_of_a_row_and_the_others_are_its_totals() {
+    let row = &document_with_flows(vec![with_flows()])["rows"][0];
+    for side in ["rx", "tx"] {
+        for field in ["packets", "bytes", "wire_packets", "wire_bytes"] {
+            let number = |of: &Value| of[side][field].as_u64().expect("a number");
+            let flows = row["flows"].as_array().expect("flows");
+            let sum = flows.iter().map(number).sum::<u64>() + number(&row["other"]);
+            assert_eq!(sum, number(row), "{side} {field}");
+        }
+    }
+}
+
+#[test]
+fn flows_stand_in_json_only_where_they_were_asked_for() {
+    let without = &document(vec![with_flows()])["rows"][0];
+    assert_eq!((without.get("flows"), without.get("other")), (None, None));
+    // Where they were, a row without any says so.
+    let with = &document_with_flows(vec![idle("db", 15)])["rows"][0];
+    assert_eq!(with["flows"], json!([]));
+    assert_eq!(with["other"]["flows"], 0);
 }

@@ -44,7 +44,7 @@ fn help_names_every_subcommand_and_the_exit_codes() {
     let output = nstrace(&["--help"]);
     assert!(output.status.success());
     let help = text(&output.stdout);
-    for expected in ["ls ", "top ", "TARGET", "Exit codes: 0 ok"] {
+    for expected in ["ls ", "top ", "flows ", "TARGET", "Exit codes: 0 ok"] {
         assert!(help.contains(expected), "no {expected:?} in {help}");
     }
 }
@@ -62,11 +62,35 @@ fn help_of_top_names_its_options_and_hides_the_hidden() {
         "--units",
         "--color",
         "--no-expedite",
+        "--flows",
     ] {
         assert!(help.contains(expected), "no {expected:?} in {help}");
     }
     assert!(!help.contains("--mechanism"));
     assert!(!text(&nstrace(&["--help"]).stdout).contains("guard"));
+}
+
+#[test]
+fn help_of_flows_names_its_options_and_hides_the_hidden() {
+    let help = text(&nstrace(&["flows", "--help"]).stdout);
+    for expected in [
+        "[TARGET]...",
+        "--output",
+        "- csv:",
+        "--delay",
+        "--count",
+        "--once",
+        "--units",
+        "--max-interfaces",
+        "--ipv4-flows",
+        "--ipv6-flows",
+        "--spills",
+        "--flow-limit",
+    ] {
+        assert!(help.contains(expected), "no {expected:?} in {help}");
+    }
+    assert!(!help.contains("--mechanism"));
+    assert!(!help.contains("--batch"), "flows needs no terminal");
 }
 
 #[test]
@@ -114,6 +138,63 @@ fn usage_errors_end_with_two() {
 }
 
 #[test]
+fn flows_of_top_are_for_json() {
+    check(
+        &["top", "--flows", "3"],
+        2,
+        "error: the following required arguments were not provided:\n  --batch",
+    );
+    for args in [
+        &["top", "-b", "--flows", "3"][..],
+        &["top", "-b", "-o", "table", "--flows", "0"],
+        &["top", "-b", "-o", "csv", "--flows", "3"],
+    ] {
+        check(
+            args,
+            2,
+            "nstrace: --flows is for JSON\nhint: nstrace top -b -o json --flows N, or: nstrace flows\n",
+        );
+    }
+    check(
+        &["top", "-b", "-o", "json", "--flows", "many"],
+        2,
+        "error: invalid value 'many' for '--flows <N>'",
+    );
+}
+
+#[test]
+fn flows_without_room_for_flows_are_a_usage_error() {
+    for option in ["--ipv4-flows", "--ipv6-flows"] {
+        check(
+            &["flows", option, "0"],
+            2,
+            "nstrace: no flows are counted with --ipv4-flows 0 or --ipv6-flows 0\n",
+        );
+    }
+}
+
+#[test]
+fn flows_are_looked_at_once_or_so_often() {
+    for count in [["-c", "2"], ["--count", "1"]] {
+        check(
+            &["flows", "--once", count[0], count[1]],
+            2,
+            "error: the argument '--once' cannot be used with '--count <COUNT>'",
+        );
+    }
+    check(
+        &["flows", "-c", "0"],
+        2,
+        "error: invalid value '0' for '--count <COUNT>'",
+    );
+    check(
+        &["flows", "-o", "yaml"],
+        2,
+        "error: invalid value 'yaml' for '--output <OUTPUT>'",
+    );
+}
+
+#[test]
 fn the_screen_needs_a_terminal_and_says_what_to_do_without() {
     check(
         &["top"],
@@ -128,6 +209,11 @@ fn watching_without_privileges_says_which_and_how() {
         &["top", "--batch"],
         3,
         "nstrace: watching traffic needs CAP_BPF and CAP_NET_ADMIN\nhint: run it as root: sudo nstrace top\n",
+    );
+    check(
+        &["flows"],
+        3,
+        "nstrace: watching traffic needs CAP_BPF and CAP_NET_ADMIN\n",
     );
 }
 

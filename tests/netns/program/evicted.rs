@@ -33,9 +33,9 @@ fn packet(family: FlowFamily, number: u16, hook: Hook) -> Packet {
         Hook::Ingress => ports,
         Hook::Egress => turned(ports),
     };
-    let is_tcp = number % 3 == 0;
+    let is_tcp = number.is_multiple_of(3);
     let segment = if is_tcp {
-        let flags = if number % 2 == 0 { SYN } else { ACK };
+        let flags = if number.is_multiple_of(2) { SYN } else { ACK };
         tcp(ports, flags, &[], 100 + payload)
     } else {
         udp(ports, 100 + payload)
@@ -59,7 +59,7 @@ fn packet(family: FlowFamily, number: u16, hook: Hook) -> Packet {
             frame(&[], 0x86dd, &ipv6(protocol, ends, &segment))
         }
     };
-    if number % 5 == 0 {
+    if number.is_multiple_of(5) {
         Packet::segmented(bytes, 100 + payload, 40, true)
     } else {
         Packet::plain(bytes)

@@ -176,7 +176,7 @@ fn a_table_says_what_is_odd_and_leaves_out_what_is_not_there() {
     let mut cut = sample::other(FlowKind::Truncated, 6, v6, [0; 2]);
     cut.state = FlowState::Idle;
     let mut udp = sample::other(FlowKind::Ports, 17, v6, [53, 1000]);
-    udp.age = Duration::from_secs(3600);
+    udp.age = Duration::from_hours(1);
     let events = [arp, cut, udp].map(|flow| of("web", FlowEvent::New(flow)));
     let text = once(Format::Table, events.into());
     let rows: Vec<Vec<&str>> = text

@@ -76,6 +76,8 @@ const VLAN_TAG_LEN: usize = 4;
 const IPV4_LEN: usize = 20;
 const IPV6_LEN: usize = 40;
 const UDP_LEN: usize = 8;
+/// SCTP's common header, which each of its segments has.
+const SCTP_LEN: usize = 12;
 /// The TCP header up to and including its flags.
 const TCP_TO_FLAGS: usize = 14;
 const PORTS_LEN: usize = 4;
@@ -538,12 +540,17 @@ fn transport(
             if !packet.copy::<PORTS_LEN>(at, header) {
                 return cut;
             }
-            // DCCP's header is longer, SCTP's too; neither travels in super-packets of that kind.
+            // DCCP's header is longer, and does not travel in super-packets.
+            let length = if protocol == protocol::SCTP {
+                SCTP_LEN
+            } else {
+                UDP_LEN
+            };
             Transport {
                 kind: FlowKind::Ports,
                 ports: local_first([header.u16::<0>(), header.u16::<2>()], direction),
                 tcp_flags: 0,
-                headers: (at + UDP_LEN) as u32,
+                headers: (at + length) as u32,
             }
         }
         protocol::ICMP | protocol::ICMPV6 => {

@@ -10,6 +10,7 @@ pub(super) const IPV6: [[u8; 16]; 2] = [ipv6_address(0x0a), ipv6_address(0x01)];
 
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
+pub(super) const SCTP: u8 = 132;
 
 pub(super) const SYN: u8 = 0x02;
 pub(super) const ACK: u8 = 0x10;
@@ -109,6 +110,15 @@ pub(super) fn udp(ports: [u16; 2], payload: usize) -> Vec<u8> {
     bytes.extend(word(8 + payload));
     bytes.extend([0, 0]);
     bytes.resize(8 + payload, 0x5a);
+    bytes
+}
+
+/// SCTP chunks behind their common header.
+pub(super) fn sctp(ports: [u16; 2], chunks: usize) -> Vec<u8> {
+    let mut bytes = ports.map(u16::to_be_bytes).concat();
+    // Verification tag and checksum.
+    bytes.extend([0x5a; 8]);
+    bytes.resize(12 + chunks, 0x5a);
     bytes
 }
 

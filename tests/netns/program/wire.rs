@@ -5,7 +5,9 @@ use nstrace_ebpf::wire::{Hook, LostReason, Owner};
 
 use super::{
     HOOKS, LO, Rig,
-    packets::{ACK, IPV4, IPV6, Packet, TCP, UDP, extended, frame, ipv4, ipv6, tcp, udp},
+    packets::{
+        ACK, IPV4, IPV6, Packet, SCTP, TCP, UDP, extended, frame, ipv4, ipv6, sctp, tcp, udp,
+    },
 };
 use crate::support::{bpf::SkBuff, lab::Lab};
 
@@ -63,6 +65,16 @@ fn shapes() -> Vec<(&'static str, usize, Vec<u8>)> {
             frame(&[tag], v4, &ipv4(UDP, IPV4, &[], &udp)),
         ),
         ("UDP 6", 62, frame(&[], v6, &ipv6(UDP, IPV6, &udp))),
+        (
+            "SCTP",
+            46,
+            frame(&[], v4, &ipv4(SCTP, IPV4, &[], &sctp(PORTS, PAYLOAD))),
+        ),
+        (
+            "SCTP 6",
+            66,
+            frame(&[], v6, &ipv6(SCTP, IPV6, &sctp(PORTS, PAYLOAD))),
+        ),
         (
             "UDP 6, destination options",
             70,

@@ -260,15 +260,18 @@ fn each_tcp_flag_is_seen_and_no_other_bit() {
 
 #[test]
 fn other_protocols_with_ports_have_them() {
-    for protocol in [33, 132, 136] {
+    // SCTP's header is repeated in each segment of a super-packet, all of it.
+    for (protocol, length) in [(33, 8), (132, 12), (136, 8)] {
         let expected = |seen| Seen {
             protocol,
+            headers: 34 + length,
             class: Class::Ipv4Other,
             ..udp(seen, Class::Ipv4Other, 34)
         };
         check_slow(&ipv4(&[], protocol, &UDP), &expected(seen4));
         let expected = Seen {
             protocol,
+            headers: 54 + length,
             ..udp(seen6, Class::Ipv6Other, 54)
         };
         check_slow(&ipv6(&[], &[], protocol, &UDP), &expected);

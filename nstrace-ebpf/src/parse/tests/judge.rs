@@ -179,12 +179,14 @@ fn of_transport(frame: &[u8], seen: &Seen, cuts: &mut Vec<(usize, Seen)>) -> See
                 udp.slice().len(),
             )
         }
-        // Of the others with ports etherparse knows only the numbers. What is taken for their
-        // header is as long as UDP's.
-        ip_number::UDP_LITE | ip_number::SCTP | ip_number::DCCP => {
+        // Of the others with ports etherparse knows only the numbers. SCTP's common header has 12
+        // bytes (RFC 9260, section 3.1); what is taken for the header of the others is as long as
+        // UDP's.
+        number @ (ip_number::UDP_LITE | ip_number::SCTP | ip_number::DCCP) => {
             cut_below(4);
             let port = |at| u16::from_be_bytes([rest[at], rest[at + 1]]);
-            ports([port(0), port(2)], 8)
+            let length = if number == ip_number::SCTP { 12 } else { 8 };
+            ports([port(0), port(2)], length)
         }
         ip_number::ICMP => {
             cut_below(8);

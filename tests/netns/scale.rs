@@ -3,6 +3,8 @@
 
 use std::{
     fs::{self, File},
+    io::Read as _,
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -16,7 +18,8 @@ use crate::support::{
     DEADLINE,
     bpf::tcx_programs,
     lab::Lab,
-    nstrace::{Top, rows},
+    lock_to_read,
+    nstrace::{NSTRACE, Top, rows},
     wait_until,
 };
 
@@ -101,20 +104,34 @@ fn stop(top: &Top<'_>, pid: i32) {
     });
 }
 
-/// Starts nstrace and stops it in the midst of its attachments; gives its id and its guard's.
-fn stopped_midway(lab: &Lab) -> (Top<'_>, i32, i32) {
-    // It is a matter of milliseconds, which a loaded machine may miss.
+/// Starts nstrace and returns as soon as it has raised the knob. That is for milliseconds, which a
+/// loaded machine may miss: then once more.
+fn raised(lab: &Lab) -> Top<'_> {
     let start = Instant::now();
     while start.elapsed() < DEADLINE {
         let top = Top::start(lab, &[]);
+        let attempt = Instant::now();
+        while attempt.elapsed() < Duration::from_secs(3) {
+            if read() == MARK {
+                return top;
+            }
+        }
+        top.end("INT");
+    }
+    panic!("the knob was never raised");
+}
+
+/// Starts nstrace and stops it in the midst of its attachments; gives its guard's id too.
+fn stopped_midway(lab: &Lab) -> (Top<'_>, i32, i32) {
+    let start = Instant::now();
+    while start.elapsed() < DEADLINE {
+        let top = raised(lab);
         let [pid] = children(top.nsenter())[..] else {
             panic!("nsenter has one child");
         };
-        while read() != MARK {
-            assert!(start.elapsed() < DEADLINE, "the knob was never raised");
-        }
         stop(&top, pid);
         if let [guard] = children(pid)[..]
+            && read() == MARK
             && !is_attached(lab, MANY)
         {
             return (top, pid, guard);
@@ -133,8 +150,7 @@ fn until_put_back() {
 fn many_are_attached_and_detached_and_the_knob_is_put_back() {
     let _knob = Knob::take();
     let lab = lab_of(MANY);
-    let mut top = Top::start(&lab, &[]);
-    wait_until_raised();
+    let mut top = raised(&lab);
     until_all_attached(&mut top);
     until_put_back();
     let line = top.line();
@@ -144,14 +160,6 @@ fn many_are_attached_and_detached_and_the_knob_is_put_back() {
     assert_eq!(read(), "0");
     for number in [1, MANY] {
         assert!(!is_attached(&lab, number));
-    }
-}
-
-/// Looks without a pause: it is up for milliseconds only.
-fn wait_until_raised() {
-    let start = Instant::now();
-    while read() != MARK {
-        assert!(start.elapsed() < DEADLINE, "the knob was never raised");
     }
 }
 
@@ -220,6 +228,20 @@ fn what_a_killed_pair_left_is_put_back_by_the_next() {
     let mut top = Top::start(&lab, &[]);
     top.until_attached(&["a"]);
     assert_eq!(read(), "0");
+}
+
+/// Anybody may read the knob, and so may lock it against writers.
+#[test]
+fn a_readers_lock_does_not_keep_the_knob_up() {
+    let _knob = Knob::take();
+    let lab = lab_of(MANY);
+    let (mut top, _, _) = stopped_midway(&lab);
+    let reader = File::open(KNOB).unwrap();
+    reader.lock_shared().unwrap();
+    lock_to_read(&reader).unwrap();
+    top.go_on();
+    until_all_attached(&mut top);
+    until_put_back();
 }
 
 #[test]
@@ -370,4 +392,30 @@ fn lost_events_are_made_up_for() {
     top.until("it is found", |line| {
         (shown(line) == ["a eth0 v-a"]).then_some(())
     });
+}
+
+/// A guard on its own, that has raised the knob.
+fn guard() -> Child {
+    let mut guard = Command::new(NSTRACE)
+        .arg("rcu-guard")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut raised = [0];
+    let out = guard.stdout.as_mut().unwrap();
+    out.read_exact(&mut raised).unwrap();
+    guard
+}
+
+#[test]
+fn the_last_of_two_guards_puts_the_knob_back() {
+    let _knob = Knob::take();
+    let [mut first, mut last] = [guard(), guard()];
+    drop(first.stdin.take());
+    assert!(first.wait().unwrap().success());
+    assert_eq!(read(), MARK, "the other is at work");
+    drop(last.stdin.take());
+    assert!(last.wait().unwrap().success());
+    assert_eq!(read(), "0");
 }

@@ -12,6 +12,9 @@ pub(crate) mod send;
 pub(crate) mod tty;
 
 use std::{
+    fs::File,
+    io,
+    os::fd::AsRawFd as _,
     thread,
     time::{Duration, Instant},
 };
@@ -30,4 +33,18 @@ pub(crate) fn wait_until<T>(what: &str, mut found: impl FnMut() -> Option<T>) ->
         assert!(start.elapsed() < DEADLINE, "gave up waiting until {what}");
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Takes a record lock of a file's first byte, as anybody can who may read the file.
+pub(crate) fn lock_to_read(file: &File) -> io::Result<()> {
+    // SAFETY: all-zero is a valid value of this plain struct.
+    let mut first: libc::flock = unsafe { std::mem::zeroed() };
+    first.l_len = 1;
+    first.l_type = libc::F_RDLCK.try_into().unwrap();
+    // SAFETY: the descriptor is open; the struct is read only.
+    let locked = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const first) };
+    if locked < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }

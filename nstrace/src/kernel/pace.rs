@@ -7,7 +7,7 @@ use crate::sys::rcu::{self, Expedited};
 /// From this many interfaces on it is worth starting a process and touching a setting of the whole
 /// machine: that takes some milliseconds, and each interface two grace periods of 10 ms.
 const MANY: usize = 16;
-/// Who has found it expedited by another looks again after so long whether it still is.
+/// Who has found it expedited by another, or could not do it, tries again after so long.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Expedites grace periods when it pays.
@@ -43,10 +43,7 @@ impl Pace {
         self.looked = Some(Instant::now());
         match Expedited::start() {
             Ok(expedited) => self.expedited = expedited,
-            Err(error) => {
-                tracing::debug!(%error, "grace periods take their time");
-                self.is_allowed = false;
-            }
+            Err(error) => tracing::debug!(%error, "grace periods take their time"),
         }
     }
 

@@ -9,9 +9,10 @@
 //! it, or when nothing came through it for two seconds.
 //!
 //! Only a knob that stands at 0 is raised, and to a number that nobody else would write: 20051. So
-//! what somebody else has set is never touched. Those who have raised it share a lock of the
+//! what somebody else has set is never touched. Each guard that has raised it locks a byte of the
 //! file; the last one puts it back, and a mark that nobody locks was left by a guard that was
-//! killed along with its parent: the next nstrace puts that back.
+//! killed along with its parent: the next nstrace puts that back. They are write locks, which only
+//! those can have who may write the knob.
 
 use std::{
     fs::{self, File},
@@ -23,6 +24,7 @@ use std::{
 
 use nix::{
     errno::Errno,
+    fcntl::{FcntlArg, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{prctl, signal::SigSet},
     unistd::setsid,
@@ -87,16 +89,17 @@ impl Expedited {
     }
 
     /// Says, every now and then, that it is still needed. Gives whether it still is as it was: the
-    /// guard may have been killed, or have given up while we were stopped.
+    /// guard may have been killed, or have given up while we were stopped, or somebody may have
+    /// put the knob back.
     pub fn renew(&mut self) -> bool {
         if self.renewed.elapsed() < RENEWAL {
             return true;
         }
         self.renewed = Instant::now();
         // A guard that has ended reads no more: EPIPE.
-        self.input
-            .as_mut()
-            .is_some_and(|input| input.write_all(b".").is_ok())
+        let input = self.input.as_mut();
+        input.is_some_and(|input| input.write_all(b".").is_ok())
+            && fs::read_to_string(EXPEDITED).is_ok_and(|value| value != OFF)
     }
 }
 
@@ -127,16 +130,30 @@ pub fn put_back() -> io::Result<()> {
 
 /// The same, with the knob open, and perhaps locked by us.
 fn lower(knob: &File) -> io::Result<()> {
-    match knob.try_lock() {
-        // The next to leave does it.
-        Err(fs::TryLockError::WouldBlock) => return Ok(()),
-        Err(fs::TryLockError::Error(error)) => return Err(error),
-        Ok(()) => {}
-    }
-    if read(knob)? == MARK {
+    // The last to leave does it. Whether a read lock could be had is asked: only write locks stand
+    // in its way, not what anybody may have who may read the file.
+    let mut others = lock_of(libc::F_RDLCK, 0, 0);
+    fcntl(knob, FcntlArg::F_OFD_GETLK(&mut others))?;
+    if i32::from(others.l_type) == libc::F_UNLCK && read(knob)? == MARK {
         knob.write_all_at(OFF.as_bytes(), 0)?;
     }
     Ok(())
+}
+
+/// A lock of `length` bytes; 0 means all that may be.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "these constants are 0 to 2, whatever their type"
+)]
+fn lock_of(kind: libc::c_int, start: u32, length: libc::off_t) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: libc::off_t::from(start),
+        l_len: length,
+        // Of the open file, not of the process: the kernel insists on 0.
+        l_pid: 0,
+    }
 }
 
 fn read(knob: &File) -> io::Result<String> {
@@ -160,7 +177,9 @@ pub fn guard() -> io::Result<()> {
     prctl::set_name(c"nstrace-guard")?;
     close_inherited()?;
     let knob = File::options().read(true).write(true).open(EXPEDITED)?;
-    knob.lock_shared()?;
+    // A byte that nobody else of this PID namespace takes.
+    let own = lock_of(libc::F_WRLCK, std::process::id(), 1);
+    fcntl(&knob, FcntlArg::F_OFD_SETLK(&own))?;
     match &*read(&knob)? {
         OFF => knob.write_all_at(MARK.as_bytes(), 0)?,
         MARK => {}

@@ -73,6 +73,7 @@ impl<W: Write> Printer<W> {
     }
 
     fn print_json(&mut self, records: &[Record<'_>], time: &str) -> Result<(), SinkError> {
+        let mut text = Vec::new();
         for (labels, event) in records {
             let (event, flow) = parts(event);
             let Labels { netns, iface, peer } = labels;
@@ -86,8 +87,10 @@ impl<W: Write> Printer<W> {
                 peer: &peer.name,
                 flow: flow.into(),
             };
-            super::json(&mut self.out, &line)?;
+            super::json(&mut text, &line)?;
         }
+        self.out.write_all(&text)?;
+        self.out.flush()?;
         Ok(())
     }
 

@@ -4,16 +4,19 @@
 //! sides must agree on, and compiles for `bpfel-unknown-none` and for the host alike:
 //!
 //! - [`wire`]: fixed layouts of everything that stands in a map or a ring;
-//! - [`parse`]: packet bytes to a [`wire::Class`], so that the parser which the kernel runs is
-//!   the one that host tests run.
+//! - [`parse`]: packet bytes to a [`wire::Class`] and a flow's key, so that the parser which the
+//!   kernel runs is the one that host tests run.
 //!
 //! What flows where:
 //!
 //! ```text
 //! packet -> tc program --count--> COUNTERS, one CpuCounters per (cpu, slot), mmapped by user space
+//!                      \--flow---> FLOWS4, FLOWS6, a cache for each CPU, mmapped by user space
+//!                      |             \--what must leave it--> SPILLS, a lane for each CPU, mmapped
+//!                      |             \--what fits in neither--> `other` of its slot in COUNTERS
 //!                      \--sample-> SAMPLES, a ring of Sample, when a window of a slot closes
-//!                      \--lost---> LOST, per-CPU, when a sample did not fit
-//! user space --SLOTS: ifindex -> slot; globals: number of slots, length of a window--> tc program
+//!                      \--lost---> LOST, per-CPU, when something did not fit
+//! user space --SLOTS: ifindex -> owner of a slot; globals: sizes, hash keys--> tc program
 //! ```
 //!
 //! Nothing here allocates, panics or does I/O.

@@ -8,7 +8,9 @@
 //! ```text
 //!  packet -> tc program -> COUNTERS, mmapped ------------------> State -> Snapshot -> screen
 //!            (nstrace-ebpf)                                       ^  ^             \-> printer
-//!                 \-> SAMPLES ring -> ring thread -> decode ------+  |
+//!                 \-> FLOWS4/6, a cache, mmapped -> Ledger -------+  |
+//!                 \-> SAMPLES ring --+                            |  |
+//!                 \-> spill lanes ---+-> ring thread -> decode ---+  |
 //!                                                                    |
 //!  /proc, nsfs, rtnetlink, runtime files -> Facts -> Topology -------+
 //!                                                                    |
@@ -18,14 +20,30 @@
 //! - [`sys`] asks the kernel and returns plain data. [`topology`] turns that into a graph of
 //!   namespaces, interfaces and peers, and finds what a user means by a TARGET.
 //! - [`kernel`] loads the object once, attaches its two programs to every wanted host veth, and
-//!   drains its ring. What crosses the line is in the `nstrace-ebpf` library.
-//! - [`decode`] turns ring bytes into records, [`state`] keeps rows and rates, [`sink`] prints,
+//!   drains its ring and lanes. What crosses the line is in the `nstrace-ebpf` library.
+//! - [`decode`] turns their bytes into records, [`state`] keeps rows, flows and rates, [`sink`] prints,
 //!   [`tui`] shows. [`engine`] is the one loop where they meet; [`cli`] is what can be typed.
 //!
 //! Threads: the loop (and the screen) on the main one; `nstrace-scan` looks at the host when asked;
 //! `nstrace-attach` attaches, since each attachment waits for an RCU grace period; `nstrace-ring`
 //! drains; `nstrace-watch` waits for hints; `nstrace-netns`, short-lived, is the only one that is
 //! ever in another namespace. And one process, short-lived too: `nstrace-guard`.
+//!
+//! # Flows
+//!
+//! - Counting a flow must cost less than an idle tcpdump, so it is a load, a comparison and a few
+//!   additions in a cache that one CPU has to itself: no atomics, no clock, no hash map. A new flow
+//!   may cost another its place in the cache, and that one's counters go through a lane to here. See
+//!   `nstrace_ebpf::wire` for what holds in each moment.
+//! - The cache is read through a memory map while it changes. [`state::flow::ledger`] makes of what
+//!   is read and what was spilled one stream of additions, in which each packet occurs once, in
+//!   whatever order they come.
+//! - Whatever a tenant sends, memory is bounded: the cache, the lanes, and [`state::flow::FlowTable`],
+//!   one for each interface, so that a flood in one costs no other its flows. What a table has no
+//!   room for it keeps as a sum; what the cache and the lane have no room for, the kernel side adds to
+//!   `other` of that namespace. So flows and the rest are the totals, always and in all four numbers.
+//! - Flows are read before totals, and so are never more than those; what came in between is shown as
+//!   part of the rest until the next refresh.
 //!
 //! # A thousand namespaces
 //!

@@ -201,11 +201,9 @@ impl<W: Write + Send> Print for Printer<W> {
             .collect();
         // Of one flow the events stay in their order.
         records.sort_by(|(a, a_event), (b, b_event)| {
-            let name = |labels: &Labels| labels.netns.name.clone();
             let key = |event| parts(event).1.key;
-            name(a)
-                .cmp(&name(b))
-                .then_with(|| key(a_event).cmp(&key(b_event)))
+            let by_name = a.netns.name.cmp(&b.netns.name);
+            by_name.then_with(|| key(a_event).cmp(&key(b_event)))
         });
         match self.format {
             Format::Table => self.print_table(&records, time),

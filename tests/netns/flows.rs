@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     lab::{Lab, Pod},
-    nstrace::{Top, class, row, rows, run},
+    nstrace::{Counts, Top, class, row, rows, run},
     send, wait_until,
 };
 
@@ -53,12 +53,19 @@ fn plain(packets: u64, length: u64) -> [u64; 4] {
     [packets, packets * length, packets, packets * length]
 }
 
-/// Reads lines until a row's totals are the device's, and gives it with sums checked.
+/// Reads lines until a row's totals are the device's, and gives the row of the line after that, with
+/// sums checked: totals are read a moment after flows, so a packet may be in those first.
 #[track_caller]
 fn counted(top: &mut Top<'_>, lab: &Lab, pod: &Pod) -> Value {
-    let row = top.until_counted(&pod.name, || lab.device(&pod.veth));
-    check_sum(&row);
-    row
+    loop {
+        let first = top.until_counted(&pod.name, || lab.device(&pod.veth));
+        let line = top.line();
+        let row = row(&line, &pod.name).unwrap();
+        check_sum(row);
+        if Counts::of(&first) == Counts::of(row) {
+            return row.clone();
+        }
+    }
 }
 
 fn two_pods(lab: &Lab) -> [Pod; 2] {
@@ -237,6 +244,16 @@ fn segments(lab: &Lab, pod: &Pod) -> u64 {
         .sum()
 }
 
+/// What the kernel says of segments that were counted and did not arrive.
+fn losses(lab: &Lab, pod: &Pod) -> String {
+    let script = format!(
+        "ip netns exec {} cat /proc/net/netstat /proc/net/snmp /proc/net/softnet_stat | grep -E 'Tcp|^0'; \
+         ip -s link show {}",
+        pod.name, pod.veth
+    );
+    lab.shell(&script)
+}
+
 /// Over veth a TCP stream travels in super-packets. The kernel's own count of segments says how
 /// many packets it is on a wire.
 fn wire_packets_are_the_segments(mechanism: &str) {
@@ -273,7 +290,13 @@ fn wire_packets_are_the_segments(mechanism: &str) {
                 .map(|flow| number(&flow[direction]["wire_packets"]))
                 .sum()
         };
-        assert_eq!(wire("tx"), segments(&lab, pod), "{}", pod.name);
+        assert_eq!(
+            wire("tx"),
+            segments(&lab, pod),
+            "{}: {}",
+            pod.name,
+            losses(&lab, pod)
+        );
         assert_eq!(wire("rx"), segments(&lab, far), "{}", pod.name);
         // iperf3 may end its connections either way.
         let has_ended = |flow: &&Value| {

@@ -1,8 +1,9 @@
 //! Drains the samples' ring and the spill lanes, on a thread of its own.
 //!
 //! The programs never wake anybody, since a wake-up costs a packet's path microseconds. The
-//! thread looks every [`DRAIN_INTERVAL`], which makes 50 wake-ups a second; while a lane is found
-//! more than a quarter full, every [`BUSY_INTERVAL`], which makes 250 at most. What it takes goes
+//! thread looks every [`DRAIN_INTERVAL`], which makes 50 wake-ups a second; after it has found
+//! nothing, every [`IDLE_INTERVAL`], and while a lane is found more than a quarter full, every
+//! [`BUSY_INTERVAL`], which makes 250 at most. What it takes goes
 //! to the engine in batches; while the engine does not take those, ring and lanes fill up, and what
 //! does not fit is counted by the programs.
 
@@ -26,6 +27,9 @@ use crate::sys::mapped::Lanes;
 
 /// How often all is emptied. See the size of the ring for what may come in between.
 pub const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
+/// The same after nothing was found: what a sudden burst of hundreds of interfaces sends meanwhile
+/// fits in the ring.
+pub const IDLE_INTERVAL: Duration = Duration::from_millis(100);
 /// The same while many flows come and go.
 pub const BUSY_INTERVAL: Duration = Duration::from_millis(4);
 /// A batch is handed over when it has grown to this many bytes.
@@ -110,7 +114,7 @@ fn run(
     batches: &mpsc::Sender<Batch>,
 ) {
     while !stop.load(Ordering::Relaxed) {
-        let Ok(()) = drain_ring(&mut ring, batches) else {
+        let Ok(has_samples) = drain_ring(&mut ring, batches) else {
             return;
         };
         let Ok(fullest) = drain_lanes(&mut lanes, batches) else {
@@ -118,24 +122,29 @@ fn run(
         };
         thread::park_timeout(if fullest > lanes.length() / 4 {
             BUSY_INTERVAL
-        } else {
+        } else if has_samples || fullest > 0 {
             DRAIN_INTERVAL
+        } else {
+            IDLE_INTERVAL
         });
     }
 }
 
-fn drain_ring(ring: &mut RingBuf<MapData>, batches: &mpsc::Sender<Batch>) -> Result<(), Gone> {
+/// Returns whether there was anything.
+fn drain_ring(ring: &mut RingBuf<MapData>, batches: &mpsc::Sender<Batch>) -> Result<bool, Gone> {
     let mut batch = BytesMut::new();
+    let mut has_any = false;
     while let Some(record) = ring.next() {
+        has_any = true;
         batch.extend_from_slice(&record);
         if batch.len() >= BATCH {
             send(Batch::Samples(batch.split().freeze()), batches)?;
         }
     }
-    if batch.is_empty() {
-        return Ok(());
+    if !batch.is_empty() {
+        send(Batch::Samples(batch.freeze()), batches)?;
     }
-    send(Batch::Samples(batch.freeze()), batches)
+    Ok(has_any)
 }
 
 /// Returns how many spills the fullest lane had.

@@ -77,8 +77,8 @@ impl KernelError {
     /// What to do about it, where a privilege or the kernel is at fault.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
-        const PRIVILEGE: &str = "it needs CAP_BPF and CAP_NET_ADMIN (sudo nstrace ..), on Linux 5.10 \
-                                 CAP_PERFMON and `ulimit -l unlimited` as well; where root \
+        const PRIVILEGE: &str = "it needs CAP_BPF and CAP_NET_ADMIN (sudo nstrace ..), before Linux \
+                                 6.12 CAP_PERFMON, on 5.10 `ulimit -l unlimited` as well; where root \
                                  is refused too, see `sysctl kernel.unprivileged_bpf_disabled`, \
                                  kernel lockdown and the container's seccomp profile";
         const MEMORY: &str = "the maps do not fit in memory; ask for less: \

@@ -13,7 +13,7 @@ use std::{
 
 use nstrace_ebpf::wire::Hook;
 use rtnetlink::{
-    packet_core::{NLM_F_CREATE, NLM_F_EXCL},
+    packet_core::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL},
     packet_route::{
         RouteNetlinkMessage,
         tc::{
@@ -161,7 +161,7 @@ impl RouteSocket {
         match self.request(REQUEST, qdisc, NLM_F_CREATE | NLM_F_EXCL) {
             Ok(_) => Ok(()),
             Err(error) if error.refused_with() == Some(libc::EEXIST) => {
-                if self.devices_with_clsact()?.contains(&ifindex) {
+                if self.has_clsact(ifindex)? {
                     return Ok(());
                 }
                 let why = "the device has an ingress qdisc of somebody else, not clsact";
@@ -175,6 +175,18 @@ impl RouteSocket {
         }
     }
 
+    /// Whether what stands at the place of a clsact qdisc is one.
+    fn has_clsact(&mut self, ifindex: Ifindex) -> Result<bool, NetlinkError> {
+        let get = message(ifindex, CLSACT, TcHandle::default());
+        let get = RouteNetlinkMessage::GetQueueDiscipline(get);
+        let answers = self.request("look up a qdisc", get, NLM_F_ECHO)?;
+        match answers.first() {
+            Some(answer) => Ok(clsact_of(answer) == Some(ifindex)),
+            // A kernel that answers to nobody in particular.
+            None => Ok(self.devices_with_clsact()?.contains(&ifindex)),
+        }
+    }
+
     /// Every device of the namespace that has a clsact qdisc.
     ///
     /// # Errors
@@ -183,17 +195,7 @@ impl RouteSocket {
     pub fn devices_with_clsact(&mut self) -> Result<Vec<Ifindex>, NetlinkError> {
         let dump = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::default());
         let answers = self.dump("list qdiscs", &dump)?;
-        Ok(answers
-            .iter()
-            .filter_map(|answer| {
-                let RouteNetlinkMessage::NewQueueDiscipline(qdisc) = answer else { return None };
-                let is_clsact = |attribute: &TcAttribute| {
-                    matches!(attribute, TcAttribute::Kind(kind) if kind == "clsact")
-                };
-                let index = qdisc.header.index.cast_unsigned();
-                qdisc.attributes.iter().any(is_clsact).then_some(Ifindex(index))
-            })
-            .collect())
+        Ok(answers.iter().filter_map(clsact_of).collect())
     }
 
     /// Adds a direct-action filter, beside whatever is there.
@@ -318,6 +320,21 @@ impl RouteSocket {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The device of a clsact qdisc.
+fn clsact_of(answer: &RouteNetlinkMessage) -> Option<Ifindex> {
+    let RouteNetlinkMessage::NewQueueDiscipline(qdisc) = answer else {
+        return None;
+    };
+    let is_clsact =
+        |attribute: &TcAttribute| matches!(attribute, TcAttribute::Kind(kind) if kind == "clsact");
+    let index = qdisc.header.index.cast_unsigned();
+    qdisc
+        .attributes
+        .iter()
+        .any(is_clsact)
+        .then_some(Ifindex(index))
 }
 
 fn owner_of(attribute: &TcAttribute) -> Option<Owner> {

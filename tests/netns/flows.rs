@@ -2,6 +2,7 @@
 
 use std::{
     process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
 };
 
@@ -66,6 +67,14 @@ fn counted(top: &mut Top<'_>, lab: &Lab, pod: &Pod) -> Value {
             return row.clone();
         }
     }
+}
+
+/// One load at a time: a CPU's backlog is shared by all labs, and what overflows it was sent and
+/// arrives nowhere.
+fn alone() -> MutexGuard<'static, ()> {
+    static LOAD: Mutex<()> = Mutex::new(());
+    // Another test's failure is not this one's.
+    LOAD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn two_pods(lab: &Lab) -> [Pod; 2] {
@@ -257,6 +266,7 @@ fn losses(lab: &Lab, pod: &Pod) -> String {
 /// Over veth a TCP stream travels in super-packets. The kernel's own count of segments says how
 /// many packets it is on a wire.
 fn wire_packets_are_the_segments(mechanism: &str) {
+    let _alone = alone();
     let lab = Lab::new();
     let [a, b] = two_pods(&lab);
     let mut top = Top::start(&lab, &["--flows", "100", "--mechanism", mechanism]);
@@ -347,6 +357,7 @@ const STEADY_PACKETS: usize = 200;
 
 /// One namespace floods with flows of one packet while another has ten that last.
 fn a_flood_hides_nobody(flows: u32, sizes: &[&str]) -> u64 {
+    let _alone = alone();
     let lab = Lab::new();
     let pods = ["a", "b", "c", "d"].map(|name| lab.pod(name));
     let [a, b, c, d] = &pods;
@@ -419,6 +430,7 @@ fn a_flood_through_a_tiny_cache_hides_nobody_either() {
 fn a_lane_that_nobody_empties_costs_flows_and_no_packet() {
     const FLOWS: u32 = 5000;
 
+    let _alone = alone();
     let lab = Lab::new();
     let [a, b] = two_pods(&lab);
     let sizes = [

@@ -150,11 +150,31 @@ impl<'a> Top<'a> {
     /// The kernel may still have a word to say by itself, which must count in both.
     #[track_caller]
     pub(crate) fn until_counted(&mut self, name: &str, device: impl Fn() -> [u64; 4]) -> Value {
-        self.until(&format!("{name} has counted {:?}", device()), |line| {
-            row(line, name)
-                .filter(|row| Counts::of(row) == Counts(device()))
-                .cloned()
-        })
+        let start = Instant::now();
+        loop {
+            let line = self.newest_line();
+            let expected = device();
+            let found = row(&line, name).filter(|row| Counts::of(row) == Counts(expected));
+            if let Some(found) = found {
+                return found.clone();
+            }
+            assert!(
+                start.elapsed() < DEADLINE,
+                "gave up waiting until {name} has counted {expected:?}; last line:\n{line:#}"
+            );
+        }
+    }
+
+    /// The line after all that wait already: asking a device takes an emulated machine longer than
+    /// nstrace needs for a line.
+    #[track_caller]
+    fn newest_line(&mut self) -> Value {
+        let mut line = self.line();
+        while let Ok(newer) = self.lines.try_recv() {
+            self.seen.push(newer.clone());
+            line = newer;
+        }
+        line
     }
 
     /// Sends a signal by its name.

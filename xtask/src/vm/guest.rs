@@ -14,8 +14,8 @@ use anyhow::{Context as _, Result, bail};
 use super::qemu::Qemu;
 use crate::cmd;
 
-/// A guest that takes longer hangs.
-const LIMIT: Duration = Duration::from_mins(10);
+/// A guest that takes longer hangs: on a busy machine one has taken half of it.
+const LIMIT: Duration = Duration::from_mins(15);
 /// As many lines of the kernel's own explain a guest that ended without a verdict.
 const LAST_WORDS: usize = 15;
 /// What the line begins with by which the guest ends; `init.sh` writes it.

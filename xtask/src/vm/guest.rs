@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -58,8 +58,8 @@ impl Guest<'_> {
         let result = follow(&mut child, self.filters);
         // It may have ended already; if not, it has nothing more to say.
         child.kill().context("end QEMU")?;
-        child.wait().context("wait for QEMU")?;
-        result.with_context(|| self.last_words())
+        let status = child.wait().context("wait for QEMU")?;
+        result.with_context(|| self.last_words(status))
     }
 
     fn arguments(&self, command: &mut Command) {
@@ -77,14 +77,14 @@ impl Guest<'_> {
         command.args(["-append", &line]);
     }
 
-    fn last_words(&self) -> String {
+    fn last_words(&self, status: ExitStatus) -> String {
         let console = self.console.display();
         let text = fs::read(self.console).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<_> = text.lines().collect();
         let last = &lines[lines.len().saturating_sub(LAST_WORDS)..];
         eprintln!("{}\n(all of it is in {console})", last.join("\n"));
-        "the guest came to no end".to_owned()
+        format!("the guest came to no end (QEMU: {status})")
     }
 }
 

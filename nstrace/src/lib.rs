@@ -101,7 +101,9 @@
 pub mod cli;
 pub mod decode;
 pub mod engine;
+pub mod filter;
 pub mod kernel;
+pub mod packet;
 pub mod services;
 pub mod sink;
 pub mod state;

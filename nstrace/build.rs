@@ -1,7 +1,7 @@
-//! Builds the eBPF object and leaves it at `$OUT_DIR/nstrace-bpf`.
+//! Builds the eBPF objects and leaves them in `$OUT_DIR`.
 //!
-//! - `NSTRACE_EBPF_OBJECT=PATH`: take that object instead (for packagers).
-//! - `AYA_BUILD_SKIP=1`: leave an empty one, so that checks and unit tests need neither
+//! - `NSTRACE_EBPF_OBJECTS=DIR`: take those of that directory instead (for packagers).
+//! - `AYA_BUILD_SKIP=1`: leave empty ones, so that checks and unit tests need neither
 //!   bpf-linker nor rust-src. Loading it fails with a clear error.
 //! - `NSTRACE_EBPF_TOOLCHAIN=NAME`: build with that rustup toolchain.
 
@@ -18,25 +18,33 @@ const TOOLCHAIN: &str = "1.95.0";
 /// What `cargo xtask setup` links where rustup cannot add rust-src to [`TOOLCHAIN`].
 const TOOLCHAIN_WITH_SRC: &str = "1.95.0-src";
 
+/// Names of the objects: of the watch, and of a capture.
+const OBJECTS: [&str; 2] = ["nstrace-bpf", "nstrace-capture-bpf"];
+
 fn main() -> Result<()> {
-    let object = PathBuf::from(env::var("OUT_DIR")?).join("nstrace-bpf");
-    println!("cargo:rerun-if-env-changed=NSTRACE_EBPF_OBJECT");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    println!("cargo:rerun-if-env-changed=NSTRACE_EBPF_OBJECTS");
     println!("cargo:rerun-if-env-changed=NSTRACE_EBPF_TOOLCHAIN");
     println!("cargo:rerun-if-env-changed=AYA_BUILD_SKIP");
-    if let Some(prebuilt) = env::var_os("NSTRACE_EBPF_OBJECT") {
-        let prebuilt = Path::new(&prebuilt);
-        println!("cargo:rerun-if-changed={}", prebuilt.display());
-        fs::copy(prebuilt, &object).with_context(|| format!("copy {}", prebuilt.display()))?;
+    if let Some(prebuilt) = env::var_os("NSTRACE_EBPF_OBJECTS") {
+        for object in OBJECTS {
+            let prebuilt = Path::new(&prebuilt).join(object);
+            println!("cargo:rerun-if-changed={}", prebuilt.display());
+            fs::copy(&prebuilt, out.join(object))
+                .with_context(|| format!("copy {}", prebuilt.display()))?;
+        }
         return Ok(());
     }
     if env::var_os("AYA_BUILD_SKIP").is_some() {
-        fs::write(&object, []).with_context(|| format!("write {}", object.display()))?;
+        for object in OBJECTS.map(|object| out.join(object)) {
+            fs::write(&object, []).with_context(|| format!("write {}", object.display()))?;
+        }
         return Ok(());
     }
-    build_object()
+    build_objects()
 }
 
-fn build_object() -> Result<()> {
+fn build_objects() -> Result<()> {
     let toolchain = env::var("NSTRACE_EBPF_TOOLCHAIN").unwrap_or_else(|_| toolchain().to_owned());
     // SAFETY: a build script starts with one thread, and has made no other yet.
     unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
@@ -55,7 +63,7 @@ fn build_object() -> Result<()> {
         }],
         aya_build::Toolchain::Custom(&toolchain),
     )
-    .context("build the eBPF object (`cargo xtask setup` installs what it needs)")
+    .context("build the eBPF objects (`cargo xtask setup` installs what it needs)")
 }
 
 /// The pinned toolchain where it has rust-src, else the linked copy that has it.

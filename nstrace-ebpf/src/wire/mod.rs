@@ -9,6 +9,7 @@ mod counters;
 mod flow;
 mod hook;
 mod lost;
+mod record;
 mod sample;
 
 pub use config::{HASH_WORDS, ProgramConfig, SLOTS_DIRECT};
@@ -19,11 +20,12 @@ pub use flow::{
 };
 pub use hook::{DIRECTIONS, Direction, Hook};
 pub use lost::{LOST_REASONS, LostReason};
+pub use record::{CaptureConfig, CaptureCounters, MAX_SNAPLEN, RecordHeader};
 pub use sample::Sample;
 
 /// Version of every layout in this module.
 ///
-/// It stands in each [`Sample`], and user space refuses a record of another version: an object
+/// It stands in each [`Sample`] and [`RecordHeader`], and user space refuses a record of another version: an object
 /// that was built apart from its loader must not be misread.
 pub const WIRE_VERSION: u32 = 2;
 

@@ -6,3 +6,6 @@
 //! ```
 
 pub mod classic;
+pub mod ebpf;
+pub mod inject;
+pub mod translate;

@@ -2,6 +2,7 @@
 //! names `aya`.
 //!
 //! - [`object`] loads the object once and hands out its maps and programs;
+//! - [`capture`] loads another for each capture, with its filter in it;
 //! - [`capacity`] says how large its maps are made;
 //! - [`attach`] hooks programs to one interface, and undoes that;
 //! - [`worker`] keeps what is attached equal to what is wanted, on a thread of its own, since one
@@ -11,6 +12,7 @@
 
 pub mod attach;
 pub mod capacity;
+pub mod capture;
 pub mod object;
 mod pace;
 pub mod ring;

@@ -61,6 +61,9 @@ pub enum KernelError {
     /// Counters or flows could not be mapped.
     #[error("map the counters into memory")]
     Map(#[source] io::Error),
+    /// A ring could not be made or mapped.
+    #[error("make a ring for captured packets")]
+    Ring(#[source] io::Error),
     /// The kernel gave no random numbers.
     #[error("get random numbers for the flow cache")]
     Random(#[source] io::Error),
@@ -83,6 +86,7 @@ impl KernelError {
                                  kernel lockdown and the container's seccomp profile";
         const MEMORY: &str = "the maps do not fit in memory; ask for less: \
                               --max-interfaces N, --ipv4-flows N, --ipv6-flows N";
+        const BUFFER: &str = "it does not fit in memory; ask for less: --buffer SIZE";
         const KERNEL: &str = "nstrace needs Linux 5.10 or newer, with CONFIG_BPF_SYSCALL";
         match self {
             Self::Load(error) if is_permission_denied(error.as_ref()) => Some(PRIVILEGE),
@@ -91,7 +95,9 @@ impl KernelError {
             } => Some(PRIVILEGE),
             Self::Load(error) if is_out_of_memory(error.as_ref()) => Some(MEMORY),
             Self::Load(_) | Self::Program { .. } => Some(KERNEL),
+            Self::Ring(error) if is_out_of_memory(error) => Some(BUFFER),
             Self::Skipped
+            | Self::Ring(_)
             | Self::Mismatch(_)
             | Self::Map(_)
             | Self::Random(_)
@@ -158,6 +164,15 @@ pub struct Programs {
     pub egress: OwnedFd,
 }
 
+impl Programs {
+    pub(super) fn load(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
+        Ok(Self {
+            ingress: load_program(ebpf, "nstrace_ingress")?,
+            egress: load_program(ebpf, "nstrace_egress")?,
+        })
+    }
+}
+
 /// The maps that lead from an ifindex to a slot.
 pub struct SlotMaps {
     direct: Array<MapData, u32>,
@@ -165,6 +180,13 @@ pub struct SlotMaps {
 }
 
 impl SlotMaps {
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
+        Ok(Self {
+            direct: typed(take(ebpf, "SLOTS")?, "SLOTS")?,
+            high: typed(take(ebpf, "SLOTS_HIGH")?, "SLOTS_HIGH")?,
+        })
+    }
+
     /// Lets an interface count for `owner`, or, with `None`, for nobody.
     ///
     /// # Errors
@@ -226,10 +248,7 @@ impl Kernel {
             .map_max_entries("SAMPLES", capacity.ring_bytes)
             .load(OBJECT)
             .map_err(|error| KernelError::Load(Box::new(error)))?;
-        let programs = Programs {
-            ingress: load_program(&mut ebpf, "nstrace_ingress")?,
-            egress: load_program(&mut ebpf, "nstrace_egress")?,
-        };
+        let programs = Programs::load(&mut ebpf)?;
         #[cfg(feature = "bpf-log")]
         start_log(&mut ebpf);
         let counters = array::<CpuCounters>(&mut ebpf, "COUNTERS")?;
@@ -248,10 +267,7 @@ impl Kernel {
         );
         let lanes = Lanes::open(lanes.fd(), spills.fd(), cpus, capacity.spills.max(1))
             .map_err(KernelError::Map)?;
-        let slots = SlotMaps {
-            direct: typed(take(&mut ebpf, "SLOTS")?, "SLOTS")?,
-            high: typed(take(&mut ebpf, "SLOTS_HIGH")?, "SLOTS_HIGH")?,
-        };
+        let slots = SlotMaps::take(&mut ebpf)?;
         let lost: PerCpuArray<_, u64> = typed(take(&mut ebpf, "LOST")?, "LOST")?;
         if lost.len() != LOST_REASONS {
             return Err(KernelError::Mismatch("LOST"));
@@ -290,7 +306,7 @@ fn config(capacity: &Capacity, jiffy: Duration) -> Result<ProgramConfig, KernelE
 }
 
 /// An array map whose values are `T`s.
-fn array<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {
+pub(super) fn array<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {
     let Map::Array(data) = take(ebpf, name)? else {
         return Err(KernelError::Mismatch(name));
     };
@@ -301,11 +317,11 @@ fn array<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError>
     Ok(data)
 }
 
-fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {
+pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {
     ebpf.take_map(name).ok_or(KernelError::Mismatch(name))
 }
 
-fn typed<T: TryFrom<Map>>(map: Map, name: &'static str) -> Result<T, KernelError> {
+pub(super) fn typed<T: TryFrom<Map>>(map: Map, name: &'static str) -> Result<T, KernelError> {
     T::try_from(map).map_err(|_other| KernelError::Mismatch(name))
 }
 

@@ -1,4 +1,5 @@
-//! bpf(2) calls that aya lacks: attaching to TCX by ifindex, and asking a link for its device. For
+//! bpf(2) calls that aya lacks: attaching to TCX by ifindex, asking a link for its device, and making
+//! rings of a size that is known late. For
 //! maps in memory see [`super::mapped`].
 //!
 //! aya 0.14 attaches by *name*, resolved when it gets to it: a renamed or replaced device would
@@ -15,6 +16,8 @@ use nstrace_ebpf::wire::Hook;
 use crate::topology::model::Ifindex;
 
 // Numbers of `include/uapi/linux/bpf.h`.
+const BPF_MAP_CREATE: libc::c_long = 0;
+const BPF_MAP_TYPE_RINGBUF: u32 = 27;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_TCX_INGRESS: u32 = 46;
@@ -31,6 +34,17 @@ struct LinkCreate {
     relative_fd: u32,
     padding: u32,
     expected_revision: u64,
+}
+
+/// `union bpf_attr`, as `BPF_MAP_CREATE` reads it: as much as a plain map needs.
+#[derive(Default)]
+#[repr(C)]
+struct MapCreate {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
 }
 
 /// `union bpf_attr`, as `BPF_OBJ_GET_INFO_BY_FD` reads it.
@@ -100,6 +114,28 @@ pub fn attach_tcx(program: BorrowedFd<'_>, ifindex: Ifindex, hook: Hook) -> io::
         expected_revision: 0,
     };
     let fd = bpf(BPF_LINK_CREATE, &mut attributes)?;
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: a descriptor that was just made for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Makes a ring of `size` bytes, a power of two and at least a page.
+///
+/// # Errors
+///
+/// `ENOMEM` where it does not fit, `EPERM` without `CAP_BPF`.
+///
+/// # Minimum kernel version
+///
+/// 5.8.
+#[doc(alias = "BPF_MAP_TYPE_RINGBUF")]
+pub fn create_ring(size: u32) -> io::Result<OwnedFd> {
+    let mut attributes = MapCreate {
+        map_type: BPF_MAP_TYPE_RINGBUF,
+        max_entries: size,
+        ..MapCreate::default()
+    };
+    let fd = bpf(BPF_MAP_CREATE, &mut attributes)?;
     let fd = i32::try_from(fd).map_err(io::Error::other)?;
     // SAFETY: a descriptor that was just made for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

@@ -10,7 +10,7 @@ use std::{
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nstrace_ebpf::wire::{CpuCounters, FlowEntry4, FlowEntry6, FlowFamily, FlowStats, Lane, Spill};
-use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The values of an array map made with `BPF_F_MMAPABLE`.
 ///
@@ -63,15 +63,15 @@ impl<T> Drop for Mapped<T> {
     }
 }
 
-/// The `COUNTERS` array.
+/// A `COUNTERS` array: an element for each CPU and slot.
 #[derive(Debug)]
-pub struct CounterArea {
-    elements: Mapped<CpuCounters>,
+pub struct CounterArea<T: FromBytes = CpuCounters> {
+    elements: Mapped<T>,
     cpus: usize,
     slots: usize,
 }
 
-impl CounterArea {
+impl<T: FromBytes> CounterArea<T> {
     /// Maps an array of `cpus * slots` elements.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl CounterArea {
 
     /// What each CPU has counted for `slot`, as it stands. Two numbers of one element may be a
     /// packet apart.
-    pub fn read(&self, slot: u32) -> impl Iterator<Item = CpuCounters> {
+    pub fn read(&self, slot: u32) -> impl Iterator<Item = T> {
         self.places(slot)
             .filter_map(|place| self.elements.read(place))
     }
@@ -108,7 +108,7 @@ impl CounterArea {
             .filter_map(|place| self.elements.element(place))
         {
             // SAFETY: valid and aligned; nobody else writes it, as the caller warrants.
-            unsafe { element.write_volatile(CpuCounters::new_zeroed()) };
+            unsafe { element.write_volatile(T::new_zeroed()) };
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod netlink;
 pub mod netns;
 pub mod proc;
 pub mod rcu;
+pub mod ring;
 pub mod runtime;
 pub mod services;
 pub mod tc;

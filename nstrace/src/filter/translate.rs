@@ -1,0 +1,736 @@
+//! Classic BPF to eBPF. Pure: what libpcap compiled goes in, the body of a function comes out.
+//!
+//! The function gets the skb in R1 and, in R2, the packet's type (see [`PACKET_TYPES`]), and gives 0
+//! for a packet that does not match. It means exactly what libpcap's interpreter (`bpf_filter`)
+//! means, with these exceptions:
+//!
+//! - Ancillary loads, which that interpreter does not know, read the skb's fields: the VLAN tag that
+//!   the kernel keeps beside the bytes, and the direction, for `inbound` and `outbound`, seen from
+//!   the netns.
+//! - `protochain` follows [`MAX_LOOPS`] headers at most; a packet with more does not match.
+//!
+//! # Two bodies
+//!
+//! `LD_ABS` and `LD_IND` read any skb, but each is a call of 2 to 3 ns, and a packet that does not
+//! match shall cost less than one of them. So the program is emitted twice. The *fast* body reads the
+//! linear part of the skb directly: before the first read that goes further than what was checked, it
+//! compares with the end. The *slow* body reads by `LD_ABS`. Where a check fails, the fast body goes
+//! on in the slow one at the same instruction: both keep A, X and M in the same places, so there is
+//! nothing to convert.
+//!
+//! Reads relative to X would need a variable offset, which the verifier forbids without
+//! `CAP_PERFMON`. But X is nearly always the length of an IPv4 header without options, so where one
+//! is loaded the fast body goes on only with that, and with it each offset is a constant.
+//!
+//! Without a second body, a program with loops (`protochain`) counts its rounds.
+
+use std::collections::VecDeque;
+
+use super::{
+    classic::Instruction,
+    ebpf::{
+        ADD, ALU32, ALU64, AND, CALL, END, EXIT, Ebpf, JA, JEQ, JGE, JGT, JLE, JLT, JMP, JMP32,
+        JNE, JSET, LD, LDX, LSH, MEM, MOV, NEG, STX, X,
+    },
+};
+
+/// How often a program may jump back.
+pub const MAX_LOOPS: u32 = 32;
+
+/// What R2 says of a packet, by [`nstrace_ebpf::wire::Direction`]: into the netns is `PACKET_HOST`,
+/// out of it is `PACKET_OUTGOING`, as a socket inside would see it (packet(7)).
+pub const PACKET_TYPES: [u32; 2] = [0, 4];
+
+/// A program that cannot be translated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TranslateError {
+    /// It is none: libpcap does not emit it.
+    #[error("instruction {at} of the filter is malformed")]
+    Malformed {
+        /// Which.
+        at: usize,
+    },
+    /// It asks for something about the packet that only another kind of device or socket knows.
+    #[error(
+        "instruction {at} of the filter reads what the kernel does not tell of a packet here ({offset:#x})"
+    )]
+    Ancillary {
+        /// Which.
+        at: usize,
+        /// The ancillary offset.
+        offset: u32,
+    },
+    /// It is too long.
+    #[error("the filter takes {needed} eBPF instructions, and there is room for {room}")]
+    TooLong {
+        /// What it takes.
+        needed: usize,
+        /// What there is.
+        room: usize,
+    },
+}
+
+/// Translates a program into the body of a function of at most `room` instructions.
+///
+/// # Errors
+///
+/// If the program is malformed, reads what is not there, or is too long.
+pub fn translate(program: &[Instruction], room: usize) -> Result<Vec<Ebpf>, TranslateError> {
+    let flow = Flow::new(program)?;
+    // Where both bodies do not fit, the slow one alone may.
+    let code = match emit(program, &flow, flow.has_loops) {
+        Ok(code) if code.len() > room && !flow.has_loops => emit(program, &flow, true)?,
+        result => result?,
+    };
+    if code.len() > room {
+        return Err(TranslateError::TooLong {
+            needed: code.len(),
+            room,
+        });
+    }
+    Ok(code)
+}
+
+// Classic opcodes: class, then what each class has.
+const C_LD: u16 = 0;
+const C_LDX: u16 = 1;
+const C_ST: u16 = 2;
+const C_STX: u16 = 3;
+const C_ALU: u16 = 4;
+const C_JMP: u16 = 5;
+const C_RET: u16 = 6;
+const C_MISC: u16 = 7;
+const M_IMM: u16 = 0x00;
+const M_ABS: u16 = 0x20;
+const M_IND: u16 = 0x40;
+const M_MEM: u16 = 0x60;
+const M_LEN: u16 = 0x80;
+const M_MSH: u16 = 0xa0;
+const W_WORD: u16 = 0x00;
+const W_HALF: u16 = 0x08;
+const W_BYTE: u16 = 0x10;
+
+/// Words of scratch memory.
+const SCRATCH: u32 = 16;
+/// `SKF_AD_OFF` of `linux/filter.h`: offsets from here on are ancillary.
+const ANCILLARY: u32 = 0xffff_f000;
+/// Beyond this, packets are seldom linear, and `LD_ABS` is taken at once.
+const FAST_REACH: u32 = 256;
+/// What X nearly always is: the length of an IPv4 header without options.
+const USUAL_X: u32 = 20;
+
+// Registers.
+const A: u8 = 0;
+const TEMP: u8 = 1;
+const PACKET_TYPE: u8 = 2;
+const SKB: u8 = 6;
+const INDEX: u8 = 7;
+const DATA: u8 = 8;
+const DATA_END: u8 = 9;
+/// Of a program with loops, which has no fast body.
+const ROUNDS: u8 = 9;
+const FRAME: u8 = 10;
+
+/// Below M, on the stack: the packet's type, and A while X is loaded by way of it.
+const TYPE_PLACE: i16 = -72;
+const SAVED_A: i16 = -80;
+
+/// Offsets of `struct __sk_buff` (`linux/bpf.h`).
+mod skb {
+    pub(super) const LEN: i16 = 0;
+    pub(super) const MARK: i16 = 8;
+    pub(super) const QUEUE_MAPPING: i16 = 12;
+    pub(super) const PROTOCOL: i16 = 16;
+    pub(super) const VLAN_PRESENT: i16 = 20;
+    pub(super) const VLAN_TCI: i16 = 24;
+    pub(super) const VLAN_PROTO: i16 = 28;
+    pub(super) const IFINDEX: i16 = 40;
+    pub(super) const HASH: i16 = 68;
+    pub(super) const DATA: i16 = 76;
+    pub(super) const DATA_END: i16 = 80;
+}
+
+/// Where an instruction leads.
+enum Next {
+    Ends,
+    One(usize),
+    Two(usize, usize),
+}
+
+/// What is known before an instruction of the fast body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Fact {
+    /// X, where it is a constant.
+    x: Option<u32>,
+    /// So many bytes lie in the linear part.
+    checked: u32,
+}
+
+/// The shape of a program.
+struct Flow {
+    reachable: Vec<bool>,
+    has_loops: bool,
+    reads_scratch: Vec<u32>,
+    reads_type: bool,
+}
+
+impl Flow {
+    fn new(program: &[Instruction]) -> Result<Self, TranslateError> {
+        let mut flow = Self {
+            reachable: vec![false; program.len()],
+            has_loops: false,
+            reads_scratch: Vec::new(),
+            reads_type: false,
+        };
+        let mut left = VecDeque::from([0]);
+        while let Some(at) = left.pop_front() {
+            let malformed = TranslateError::Malformed { at };
+            let seen = flow.reachable.get_mut(at).ok_or(malformed.clone())?;
+            if std::mem::replace(seen, true) {
+                continue;
+            }
+            let one = program.get(at).ok_or(malformed.clone())?;
+            let to = |target: usize| {
+                (target < program.len())
+                    .then_some(target)
+                    .ok_or(malformed.clone())
+            };
+            match next(one, at) {
+                Next::Ends => {}
+                Next::One(target) => {
+                    flow.has_loops |= target <= at;
+                    left.push_back(to(target)?);
+                }
+                Next::Two(yes, no) => left.extend([to(yes)?, to(no)?]),
+            }
+            let is_read = matches!(one.code & 7, C_LD | C_LDX) && one.code & 0xe0 == M_MEM;
+            if is_read && !flow.reads_scratch.contains(&one.k) {
+                flow.reads_scratch.push(one.k);
+            }
+            flow.reads_type |= is_ancillary(one) && one.k - ANCILLARY == 4;
+        }
+        Ok(flow)
+    }
+}
+
+fn next(one: &Instruction, at: usize) -> Next {
+    match one.code & 7 {
+        C_RET => Next::Ends,
+        C_JMP if one.code & 0xf0 == u16::from(JA) => {
+            // libpcap jumps back by a distance that is negative as a signed number.
+            #[expect(clippy::cast_possible_wrap, reason = "that is what it means")]
+            let target = (at as i64) + 1 + i64::from(one.k as i32);
+            Next::One(usize::try_from(target).unwrap_or(usize::MAX))
+        }
+        C_JMP => Next::Two(at + 1 + usize::from(one.jt), at + 1 + usize::from(one.jf)),
+        _ => Next::One(at + 1),
+    }
+}
+
+fn is_ancillary(one: &Instruction) -> bool {
+    one.code & 7 == C_LD && one.code & 0xe0 == M_ABS && one.k >= ANCILLARY
+}
+
+/// A place to jump to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Label {
+    /// An instruction of the fast body.
+    Fast(usize),
+    /// The same of the slow one.
+    Slow(usize),
+    /// Where a packet ends that does not match.
+    Reject,
+}
+
+/// Which body is being emitted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Fast,
+    Slow,
+}
+
+impl Body {
+    const fn label(self, at: usize) -> Label {
+        match self {
+            Self::Fast => Label::Fast(at),
+            Self::Slow => Label::Slow(at),
+        }
+    }
+}
+
+fn emit(
+    program: &[Instruction],
+    flow: &Flow,
+    is_slow_only: bool,
+) -> Result<Vec<Ebpf>, TranslateError> {
+    let mut emitter = Emitter {
+        program,
+        code: Vec::new(),
+        jumps: Vec::new(),
+        fast: vec![None; program.len()],
+        slow: vec![None; program.len()],
+        wanted: vec![false; program.len()],
+        reject: None,
+    };
+    emitter.prologue(flow, is_slow_only);
+    if is_slow_only {
+        emitter.slow_body(&flow.reachable)?;
+    } else {
+        emitter.fast_body(&flow.reachable)?;
+        let reachable = emitter.slow_reachable();
+        emitter.slow_body(&reachable)?;
+    }
+    emitter.finish()
+}
+
+struct Emitter<'a> {
+    program: &'a [Instruction],
+    code: Vec<Ebpf>,
+    /// Which instruction jumps where.
+    jumps: Vec<(usize, Label)>,
+    /// Where each instruction's code is.
+    fast: Vec<Option<usize>>,
+    slow: Vec<Option<usize>>,
+    /// Where the fast body may go over to the slow one.
+    wanted: Vec<bool>,
+    reject: Option<usize>,
+}
+
+impl Emitter<'_> {
+    fn push(&mut self, code: u8, dst: u8, src: u8, off: i16, imm: u32) {
+        self.code.push(Ebpf {
+            code,
+            dst,
+            src,
+            off,
+            imm: imm.cast_signed(),
+        });
+    }
+
+    fn jump(&mut self, code: u8, dst: u8, src: u8, imm: u32, to: Label) {
+        if let Label::Slow(at) = to
+            && let Some(wanted) = self.wanted.get_mut(at)
+        {
+            *wanted = true;
+        }
+        self.jumps.push((self.code.len(), to));
+        self.push(code, dst, src, 0, imm);
+    }
+
+    /// Ends the program with 0, in a way that lets what follows be reached: the verifier refuses
+    /// code of which the control flow graph says that it cannot be.
+    fn reject(&mut self) {
+        self.push(ALU32 | MOV, A, 0, 0, 0);
+        self.jump(JMP32 | JEQ, A, 0, 0, Label::Reject);
+    }
+
+    fn prologue(&mut self, flow: &Flow, is_slow_only: bool) {
+        self.push(ALU64 | MOV | X, SKB, 1, 0, 0);
+        if flow.reads_type {
+            self.push(STX | MEM, FRAME, PACKET_TYPE, TYPE_PLACE, 0);
+        }
+        self.push(ALU32 | MOV, A, 0, 0, 0);
+        self.push(ALU32 | MOV, INDEX, 0, 0, 0);
+        for word in &flow.reads_scratch {
+            self.push(STX | MEM, FRAME, A, scratch(*word), 0);
+        }
+        if flow.has_loops {
+            self.push(ALU32 | MOV, ROUNDS, 0, 0, 0);
+        }
+        if !is_slow_only {
+            self.push(LDX | MEM, DATA, SKB, skb::DATA, 0);
+            self.push(LDX | MEM, DATA_END, SKB, skb::DATA_END, 0);
+        }
+    }
+
+    fn fast_body(&mut self, reachable: &[bool]) -> Result<(), TranslateError> {
+        let mut facts: Vec<Option<Fact>> = vec![None; self.program.len()];
+        let start = Fact {
+            x: Some(0),
+            checked: 0,
+        };
+        if let Some(first) = facts.first_mut() {
+            *first = Some(start);
+        }
+        for at in 0..self.program.len() {
+            // Jumps lead forward only, so all that leads here has been seen.
+            let Some(fact) = facts.get(at).copied().flatten() else {
+                continue;
+            };
+            if !reachable[at] {
+                continue;
+            }
+            self.fast[at] = Some(self.code.len());
+            let after = self.instruction(at, Body::Fast, fact)?;
+            let mut lead = |to: usize| {
+                let there = &mut facts[to];
+                *there = Some(there.map_or(after, |there| Fact {
+                    x: there.x.filter(|x| after.x == Some(*x)),
+                    checked: there.checked.min(after.checked),
+                }));
+            };
+            match next(&self.program[at], at) {
+                Next::Ends => {}
+                Next::One(to) => lead(to),
+                Next::Two(yes, no) => {
+                    lead(yes);
+                    lead(no);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What can be reached from where the fast body goes over: the verifier refuses code that
+    /// cannot.
+    fn slow_reachable(&self) -> Vec<bool> {
+        let mut reachable = vec![false; self.program.len()];
+        for at in 0..self.program.len() {
+            if !self.wanted[at] && !reachable[at] {
+                continue;
+            }
+            reachable[at] = true;
+            match next(&self.program[at], at) {
+                Next::Ends => {}
+                Next::One(to) => reachable[to] = true,
+                Next::Two(yes, no) => {
+                    reachable[yes] = true;
+                    reachable[no] = true;
+                }
+            }
+        }
+        reachable
+    }
+
+    fn slow_body(&mut self, reachable: &[bool]) -> Result<(), TranslateError> {
+        let nothing = Fact {
+            x: None,
+            checked: 0,
+        };
+        // What a jump leads back to may stand before it, so the order is the program's.
+        for at in (0..self.program.len()).filter(|at| reachable[*at]) {
+            self.slow[at] = Some(self.code.len());
+            self.instruction(at, Body::Slow, nothing)?;
+        }
+        Ok(())
+    }
+
+    /// Emits one instruction, and what it leads to if that does not follow by itself.
+    fn instruction(&mut self, at: usize, body: Body, before: Fact) -> Result<Fact, TranslateError> {
+        let one = self.program[at];
+        let mut after = before;
+        match one.code & 7 {
+            C_LD => after.checked = self.load(at, body, before)?,
+            C_LDX => after = self.load_index(at, body, before)?,
+            C_ST | C_STX if one.code & !7 == 0 && one.k < SCRATCH => {
+                let from = if one.code == C_ST { A } else { INDEX };
+                self.push(STX | MEM, FRAME, from, scratch(one.k), 0);
+            }
+            C_ALU => self.arithmetic(at)?,
+            C_JMP => {
+                self.comparison(at, body)?;
+                return Ok(after);
+            }
+            C_RET => {
+                match one.code & 0x18 {
+                    0x00 if one.k == 0 => self.jump(JMP | JA, 0, 0, 0, Label::Reject),
+                    0x00 => {
+                        self.push(ALU32 | MOV, A, 0, 0, one.k);
+                        self.push(JMP | EXIT, 0, 0, 0, 0);
+                    }
+                    0x10 => self.push(JMP | EXIT, 0, 0, 0, 0),
+                    _ => return Err(TranslateError::Malformed { at }),
+                }
+                return Ok(after);
+            }
+            C_MISC => match one.code & !7 {
+                0x00 => {
+                    self.push(ALU32 | MOV | X, INDEX, A, 0, 0);
+                    after.x = None;
+                }
+                0x80 => self.push(ALU32 | MOV | X, A, INDEX, 0, 0),
+                _ => return Err(TranslateError::Malformed { at }),
+            },
+            _ => return Err(TranslateError::Malformed { at }),
+        }
+        self.go_on(at, body, at + 1);
+        Ok(after)
+    }
+
+    /// Jumps to `to` unless it is emitted next. In both bodies what follows an instruction is what
+    /// follows it in the program, if it can be reached.
+    fn go_on(&mut self, at: usize, body: Body, to: usize) {
+        if to != at + 1 {
+            self.jump(JMP | JA, 0, 0, 0, body.label(to));
+        }
+    }
+
+    /// `ld`: returns how far the linear part is known afterwards.
+    fn load(&mut self, at: usize, body: Body, before: Fact) -> Result<u32, TranslateError> {
+        let one = self.program[at];
+        let malformed = Err(TranslateError::Malformed { at });
+        match one.code & 0xe0 {
+            M_IMM => self.push(ALU32 | MOV, A, 0, 0, one.k),
+            M_LEN => self.push(LDX | MEM, A, SKB, skb::LEN, 0),
+            M_MEM if one.k < SCRATCH => self.push(LDX | MEM, A, FRAME, scratch(one.k), 0),
+            M_ABS if one.k >= ANCILLARY => self.ancillary(at, one.k - ANCILLARY)?,
+            M_ABS | M_IND if bytes(one.code).is_none() => return malformed,
+            M_ABS => return Ok(self.read(at, body, before, Some(one.k))),
+            M_IND => {
+                let offset = before.x.map(|x| x.checked_add(one.k).unwrap_or(u32::MAX));
+                return Ok(self.read(at, body, before, offset));
+            }
+            _ => return malformed,
+        }
+        Ok(before.checked)
+    }
+
+    /// Reads bytes of the packet into A: at a known offset, or at X + k.
+    fn read(&mut self, at: usize, body: Body, before: Fact, offset: Option<u32>) -> u32 {
+        let one = self.program[at];
+        let width = one.code & 0x18;
+        let Some(offset) = offset else {
+            // As a signed number it would mean something else to the kernel.
+            self.push(ALU32 | MOV | X, TEMP, INDEX, 0, 0);
+            if one.k > i32::MAX.cast_unsigned() {
+                self.reject();
+                return before.checked;
+            }
+            self.push(ALU64 | ADD, TEMP, 0, 0, one.k);
+            self.jump(JMP | JGT, TEMP, 0, i32::MAX.cast_unsigned(), Label::Reject);
+            self.push(LD | width as u8 | M_IND as u8, 0, TEMP, 0, 0);
+            return before.checked;
+        };
+        if offset > i32::MAX.cast_unsigned() {
+            self.reject();
+            return before.checked;
+        }
+        let end = offset.saturating_add(bytes(one.code).unwrap_or(4));
+        if body == Body::Slow || end > FAST_REACH {
+            self.push(LD | width as u8 | M_ABS as u8, 0, 0, 0, offset);
+            return before.checked;
+        }
+        self.check(at, before.checked, end);
+        self.push(LDX | MEM | width as u8, A, DATA, place(offset), 0);
+        match width {
+            W_HALF => self.push(ALU32 | END | X, A, 0, 0, 16),
+            W_WORD => self.push(ALU32 | END | X, A, 0, 0, 32),
+            _ => {}
+        }
+        before.checked.max(end)
+    }
+
+    /// Goes over to the slow body unless `end` bytes are linear.
+    fn check(&mut self, at: usize, checked: u32, end: u32) {
+        if end > checked {
+            self.push(ALU64 | MOV | X, TEMP, DATA, 0, 0);
+            self.push(ALU64 | ADD, TEMP, 0, 0, end);
+            self.jump(JMP | JGT | X, TEMP, DATA_END, 0, Label::Slow(at));
+        }
+    }
+
+    /// `ldx`.
+    fn load_index(&mut self, at: usize, body: Body, before: Fact) -> Result<Fact, TranslateError> {
+        let one = self.program[at];
+        let mut after = Fact { x: None, ..before };
+        match one.code & 0xe0 {
+            M_IMM => {
+                self.push(ALU32 | MOV, INDEX, 0, 0, one.k);
+                after.x = Some(one.k);
+            }
+            M_LEN => self.push(LDX | MEM, INDEX, SKB, skb::LEN, 0),
+            M_MEM if one.k < SCRATCH => self.push(LDX | MEM, INDEX, FRAME, scratch(one.k), 0),
+            // 4 * (P[k:1] & 0xf): the length of an IPv4 header.
+            M_MSH if one.code & 0x18 == W_BYTE => {
+                if one.k > i32::MAX.cast_unsigned() {
+                    self.reject();
+                    return Ok(after);
+                }
+                let is_fast = body == Body::Fast && one.k < FAST_REACH;
+                if is_fast {
+                    self.check(at, before.checked, one.k + 1);
+                    self.push(LDX | MEM | W_BYTE as u8, INDEX, DATA, place(one.k), 0);
+                } else {
+                    self.push(STX | MEM, FRAME, A, SAVED_A, 0);
+                    self.push(LD | W_BYTE as u8 | M_ABS as u8, 0, 0, 0, one.k);
+                    self.push(ALU32 | MOV | X, INDEX, A, 0, 0);
+                    self.push(LDX | MEM, A, FRAME, SAVED_A, 0);
+                }
+                self.push(ALU32 | AND, INDEX, 0, 0, 0xf);
+                self.push(ALU32 | LSH, INDEX, 0, 0, 2);
+                if is_fast && at + 1 < self.program.len() {
+                    self.jump(JMP32 | JNE, INDEX, 0, USUAL_X, Label::Slow(at + 1));
+                    after.x = Some(USUAL_X);
+                    after.checked = before.checked.max(one.k + 1);
+                }
+            }
+            _ => return Err(TranslateError::Malformed { at }),
+        }
+        Ok(after)
+    }
+
+    /// What the kernel knows of a packet beside its bytes (`SKF_AD_*` of `linux/filter.h`).
+    fn ancillary(&mut self, at: usize, which: u32) -> Result<(), TranslateError> {
+        const GET_SMP_PROCESSOR_ID: u32 = 8;
+        const GET_PRANDOM_U32: u32 = 7;
+
+        let field = match which {
+            0 => skb::PROTOCOL,
+            4 => {
+                self.push(LDX | MEM, A, FRAME, TYPE_PLACE, 0);
+                return Ok(());
+            }
+            8 => skb::IFINDEX,
+            20 => skb::MARK,
+            24 => skb::QUEUE_MAPPING,
+            32 => skb::HASH,
+            36 | 56 => {
+                let helper = if which == 36 {
+                    GET_SMP_PROCESSOR_ID
+                } else {
+                    GET_PRANDOM_U32
+                };
+                self.push(JMP | CALL, 0, 0, 0, helper);
+                return Ok(());
+            }
+            44 => skb::VLAN_TCI,
+            48 => skb::VLAN_PRESENT,
+            60 => skb::VLAN_PROTO,
+            _ => {
+                return Err(TranslateError::Ancillary {
+                    at,
+                    offset: ANCILLARY + which,
+                });
+            }
+        };
+        self.push(LDX | MEM, A, SKB, field, 0);
+        if matches!(field, skb::PROTOCOL | skb::VLAN_PROTO) {
+            self.push(ALU32 | END | X, A, 0, 0, 16);
+        }
+        Ok(())
+    }
+
+    fn arithmetic(&mut self, at: usize) -> Result<(), TranslateError> {
+        const DIV: u8 = 0x30;
+        const RSH: u8 = 0x70;
+        const MOD: u8 = 0x90;
+        const LAST: u8 = 0xa0;
+        const BITS: u32 = 32;
+
+        let one = self.program[at];
+        let Some(operation) = u8::try_from(one.code & !0xf)
+            .ok()
+            .filter(|code| *code <= LAST)
+        else {
+            return Err(TranslateError::Malformed { at });
+        };
+        let is_index = one.code & u16::from(X) != 0;
+        match operation {
+            NEG => self.push(ALU32 | NEG, A, 0, 0, 0),
+            // Division by 0 ends the program: the packet does not match.
+            DIV | MOD if !is_index && one.k == 0 => self.reject(),
+            DIV | MOD if is_index => {
+                self.jump(JMP32 | JEQ, INDEX, 0, 0, Label::Reject);
+                self.push(ALU32 | operation | X, A, INDEX, 0, 0);
+            }
+            // What is shifted by the word's width or further is gone, to libpcap.
+            LSH | RSH if !is_index && one.k >= BITS => self.push(ALU32 | MOV, A, 0, 0, 0),
+            LSH | RSH if is_index => {
+                self.push(JMP32 | JLT, INDEX, 0, 2, BITS);
+                self.push(ALU32 | MOV, A, 0, 0, 0);
+                self.push(JMP | JA, 0, 0, 1, 0);
+                self.push(ALU32 | operation | X, A, INDEX, 0, 0);
+            }
+            _ if is_index => self.push(ALU32 | operation | X, A, INDEX, 0, 0),
+            _ => self.push(ALU32 | operation, A, 0, 0, one.k),
+        }
+        Ok(())
+    }
+
+    fn comparison(&mut self, at: usize, body: Body) -> Result<(), TranslateError> {
+        let one = self.program[at];
+        let (yes, no) = match next(&one, at) {
+            Next::One(to) => {
+                if to <= at {
+                    self.push(ALU32 | ADD, ROUNDS, 0, 0, 1);
+                    self.jump(JMP32 | JGT, ROUNDS, 0, MAX_LOOPS, Label::Reject);
+                }
+                self.go_on(at, body, to);
+                return Ok(());
+            }
+            Next::Two(yes, no) => (yes, no),
+            Next::Ends => return Ok(()),
+        };
+        let holds = u8::try_from(one.code & 0xf0).unwrap_or(0);
+        let fails = match holds {
+            JEQ => JNE,
+            JGT => JLE,
+            JGE => JLT,
+            JSET => JA,
+            _ => return Err(TranslateError::Malformed { at }),
+        };
+        let source = u8::try_from(one.code & 8).unwrap_or(0);
+        let (register, imm) = if source == 0 { (0, one.k) } else { (INDEX, 0) };
+        // One jump where one of the two follows.
+        if yes == at + 1 && fails != JA {
+            self.jump(JMP32 | fails | source, A, register, imm, body.label(no));
+        } else {
+            self.jump(JMP32 | holds | source, A, register, imm, body.label(yes));
+            self.go_on(at, body, no);
+        }
+        Ok(())
+    }
+
+    /// Where packets end that do not match, and where all jumps lead.
+    fn finish(mut self) -> Result<Vec<Ebpf>, TranslateError> {
+        if self.jumps.iter().any(|(_, to)| *to == Label::Reject) {
+            self.reject = Some(self.code.len());
+            self.push(ALU32 | MOV, A, 0, 0, 0);
+            self.push(JMP | EXIT, 0, 0, 0, 0);
+        }
+        let Self {
+            mut code,
+            jumps,
+            fast,
+            slow,
+            reject,
+            ..
+        } = self;
+        let (needed, room) = (code.len(), usize::from(i16::MAX.cast_unsigned()));
+        for (from, to) in jumps {
+            let to = match to {
+                Label::Fast(at) => fast.get(at).copied().flatten(),
+                Label::Slow(at) => slow.get(at).copied().flatten(),
+                Label::Reject => reject,
+            };
+            let distance = to
+                .and_then(|to| to.checked_signed_diff(from + 1))
+                .and_then(|distance| i16::try_from(distance).ok());
+            let (Some(distance), Some(jump)) = (distance, code.get_mut(from)) else {
+                return Err(TranslateError::TooLong { needed, room });
+            };
+            jump.off = distance;
+        }
+        Ok(code)
+    }
+}
+
+/// Where word `k` of the scratch memory is, below the frame's top.
+fn scratch(k: u32) -> i16 {
+    i16::try_from(k).map_or(i16::MIN, |k| -4 * (k + 1))
+}
+
+/// An offset that [`FAST_REACH`] bounds.
+fn place(offset: u32) -> i16 {
+    i16::try_from(offset).unwrap_or(i16::MAX)
+}
+
+/// How many bytes a load takes.
+const fn bytes(code: u16) -> Option<u32> {
+    match code & 0x18 {
+        W_WORD => Some(4),
+        W_HALF => Some(2),
+        W_BYTE => Some(1),
+        _ => None,
+    }
+}

@@ -1,0 +1,3 @@
+//! Captures: the programs by themselves, and `nstrace capture` on real traffic.
+
+mod program;

@@ -492,6 +492,7 @@ impl Engine {
                 owner,
                 mechanism,
                 since,
+                at: _,
             } => {
                 let since = since.saturating_duration_since(self.began);
                 self.state.attached(key, owner, mechanism, since);

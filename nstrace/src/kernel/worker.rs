@@ -39,9 +39,33 @@ pub struct Wish {
     pub mac: Option<String>,
 }
 
+/// What is kept for each slot: what the programs count there, and who is told whose it is.
+pub trait Slotted: Send + 'static {
+    /// What is left of an interface when it has left its slot.
+    type Totals: Send + 'static;
+
+    /// The slot is given to an interface, which is not attached yet: it has to be empty.
+    fn begin(&self, key: IfaceKey, owner: Owner);
+
+    /// The interface is not attached any more.
+    fn end(&self, key: IfaceKey, owner: Owner) -> Self::Totals;
+}
+
+impl Slotted for Arc<CounterArea> {
+    type Totals = Box<Totals>;
+
+    fn begin(&self, _key: IfaceKey, owner: Owner) {
+        self.clear(owner.slot.into());
+    }
+
+    fn end(&self, _key: IfaceKey, owner: Owner) -> Self::Totals {
+        Box::new(Totals::sum(self.read(owner.slot.into())))
+    }
+}
+
 /// What became of a wish.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Outcome<T = Box<Totals>> {
     /// The interface is counted from now on, in this slot, from zero.
     Attached {
         /// Which.
@@ -52,6 +76,8 @@ pub enum Outcome {
         mechanism: Mechanism,
         /// Before its first packet could be counted.
         since: Instant,
+        /// From when on every packet is.
+        at: Instant,
     },
     /// It could not be attached; it is tried again later.
     Failed {
@@ -65,7 +91,7 @@ pub enum Outcome {
         /// Which.
         key: IfaceKey,
         /// What was counted, to the last packet.
-        totals: Box<Totals>,
+        totals: T,
         /// Whether it is gone, rather than no longer wanted.
         is_gone: bool,
     },
@@ -92,13 +118,13 @@ impl Worker {
     /// # Errors
     ///
     /// If no thread can be made.
-    pub fn start(
+    pub fn start<S: Slotted>(
         attacher: Attacher,
         slots: SlotMaps,
         slot_count: u32,
-        counters: Arc<CounterArea>,
+        slotted: S,
         may_expedite: bool,
-    ) -> Result<(Self, tokio_mpsc::Receiver<Outcome>), KernelError> {
+    ) -> Result<(Self, tokio_mpsc::Receiver<Outcome<S::Totals>>), KernelError> {
         let (wishes, receiver) = mpsc::channel();
         let (outcomes, outcomes_receiver) = tokio_mpsc::channel(OUTCOMES);
         let reconciler = Reconciler {
@@ -109,7 +135,7 @@ impl Worker {
                     .take(slot_count as usize)
                     .map(|slot| Owner { slot, tenure: 0 })
                     .collect(),
-                counters,
+                slotted,
             },
             attached: HashMap::new(),
             failed: HashMap::new(),
@@ -153,21 +179,21 @@ impl Drop for Worker {
 }
 
 /// Slots, and the interfaces that have one.
-struct Slots {
+struct Slots<S> {
     maps: SlotMaps,
     /// First freed, first used: a program that still runs for the last owner of a slot (a filter
     /// is freed after a grace period) is long done when the slot is given out again.
     free: VecDeque<Owner>,
-    counters: Arc<CounterArea>,
+    slotted: S,
 }
 
-impl Slots {
+impl<S: Slotted> Slots<S> {
     fn take(&mut self, key: IfaceKey) -> Result<Owner, String> {
         let owner = self
             .free
             .pop_front()
             .ok_or("no free slot: give --max-interfaces a higher N")?;
-        self.counters.clear(owner.slot.into());
+        self.slotted.begin(key, owner);
         if let Err(error) = self.maps.set(key.ifindex.0, Some(owner)) {
             self.free.push_front(owner);
             return Err(format!("give it a slot: {error}"));
@@ -175,29 +201,30 @@ impl Slots {
         Ok(owner)
     }
 
-    fn give_back(&mut self, key: IfaceKey, owner: Owner) -> Totals {
+    fn give_back(&mut self, key: IfaceKey, owner: Owner) -> S::Totals {
         if let Err(error) = self.maps.set(key.ifindex.0, None) {
             tracing::debug!(%error, ?key, "slot stays set");
         }
+        let totals = self.slotted.end(key, owner);
         // What the cache still has of this owner's flows is not the next one's.
         self.free.push_back(Owner {
             slot: owner.slot,
             tenure: (owner.tenure + 1) % Owner::TENURES,
         });
-        Totals::sum(self.counters.read(owner.slot.into()))
+        totals
     }
 }
 
-struct Reconciler {
+struct Reconciler<S: Slotted> {
     attacher: Attacher,
-    slots: Slots,
+    slots: Slots<S>,
     attached: HashMap<IfaceKey, (Attachment, Owner)>,
     failed: HashMap<IfaceKey, Instant>,
-    outcomes: tokio_mpsc::Sender<Outcome>,
+    outcomes: tokio_mpsc::Sender<Outcome<S::Totals>>,
     pace: Pace,
 }
 
-impl Reconciler {
+impl<S: Slotted> Reconciler<S> {
     fn run(mut self, wishes: &mpsc::Receiver<Vec<Wish>>) {
         match self.attacher.remove_stale() {
             Ok(0) => {}
@@ -219,13 +246,8 @@ impl Reconciler {
                 self.pace.rest();
             }
         }
-        // Nobody asks for totals any more.
-        let mut left = self.attached.len();
-        for (_, (attachment, _)) in std::mem::take(&mut self.attached) {
-            self.hurry(left);
-            left -= 1;
-            self.attacher.detach(attachment);
-        }
+        let all = self.attached.keys().map(|key| (*key, false)).collect();
+        self.detach_all(&all);
     }
 
     fn reconcile(&mut self, wanted: &[Wish], wishes: &mpsc::Receiver<Vec<Wish>>) -> Next {
@@ -294,6 +316,7 @@ impl Reconciler {
                     owner,
                     mechanism,
                     since,
+                    at: Instant::now(),
                 });
             }
             Err(error) => {
@@ -332,7 +355,7 @@ impl Reconciler {
             thread::sleep(GRACE);
         }
         for (key, owner, is_gone) in freed {
-            let totals = Box::new(self.slots.give_back(key, owner));
+            let totals = self.slots.give_back(key, owner);
             self.tell(Outcome::Detached {
                 key,
                 totals,
@@ -341,7 +364,7 @@ impl Reconciler {
         }
     }
 
-    fn tell(&self, outcome: Outcome) {
+    fn tell(&self, outcome: Outcome<S::Totals>) {
         // The engine has gone: nobody is left to be told.
         drop(self.outcomes.blocking_send(outcome));
     }

@@ -5,14 +5,17 @@
 //! it with the same ifindex is another row, with another generation.
 
 mod burst;
+pub mod capture;
 pub mod flow;
 mod history;
 mod row;
 pub mod snapshot;
 mod totals;
+pub mod wall;
+mod wanted;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -24,7 +27,7 @@ pub use snapshot::{FlowsAsked, Snapshot, SortKey};
 pub use totals::Totals;
 
 use crate::{
-    topology::model::{Identity, Iface, Ifindex, Netns, Peer, Topology},
+    topology::model::{Iface, Ifindex, Netns, Peer, Topology},
     topology::target::Target,
 };
 use flow::{
@@ -33,6 +36,7 @@ use flow::{
 };
 use row::Row;
 use snapshot::Header;
+use wanted::Anchor;
 
 /// One watched interface, for as long as it exists: its host veth's ifindex, which the kernel
 /// gives to another as soon as it is free, and a number of our own, which is never reused.
@@ -75,13 +79,6 @@ pub const FLOW_LIMIT: usize = 8192;
 const MAX_FLOWS: usize = 1 << 18;
 /// But at least so many.
 const MIN_FLOW_LIMIT: usize = 64;
-
-/// What makes a row's interface that interface, beside the host veth's ifindex.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Anchor {
-    netns: Identity,
-    ifindex: Ifindex,
-}
 
 /// What the state is told about the kernel side.
 #[derive(Clone, Copy, Debug)]
@@ -175,21 +172,10 @@ impl State {
     pub fn follow(&mut self, topology: &Topology, now: Duration) {
         self.netnses = topology.netnses.len();
         self.warnings.clone_from(&topology.warnings);
-        let meant: HashSet<*const Netns> = self
-            .targets
-            .iter()
-            .flat_map(|target| target.all(topology))
-            .map(std::ptr::from_ref)
-            .collect();
-        let mut seen: BTreeMap<Ifindex, (&Arc<Netns>, &Iface, &Peer)> = BTreeMap::new();
-        for (netns, iface, peer) in topology.watchable() {
-            if self.targets.is_empty() || meant.contains(&Arc::as_ptr(netns)) {
-                seen.insert(peer.ifindex, (netns, iface, peer));
-            }
-        }
+        let mut seen = wanted::meant(&self.targets, topology);
         for (key, row) in self.rows.iter_mut().filter(|(_, row)| !row.is_gone()) {
             match seen.get(&key.ifindex) {
-                Some((netns, iface, peer)) if row.anchor == anchor(netns, iface) => {
+                Some((netns, iface, peer)) if row.anchor == Anchor::of(netns, iface) => {
                     row.rename(labels(netns, iface, peer));
                     seen.remove(&key.ifindex);
                 }
@@ -204,17 +190,12 @@ impl State {
             };
             self.rows.insert(
                 key,
-                Row::new(anchor(netns, iface), labels(netns, iface, peer)),
+                Row::new(Anchor::of(netns, iface), labels(netns, iface, peer)),
             );
         }
-        let host = topology.netnses.first();
-        let ends = host.map_or(&[][..], |host| &host.interfaces);
-        let macs: HashMap<Ifindex, &Option<String>> = ends
-            .iter()
-            .map(|end| (end.link.ifindex, &end.link.mac))
-            .collect();
+        let macs = wanted::host_macs(topology);
         for (key, row) in &mut self.rows {
-            row.host_mac = macs.get(&key.ifindex).copied().cloned().flatten();
+            row.host_mac = macs.get(&key.ifindex).map(|mac| (*mac).to_owned());
         }
         self.forget(now);
     }
@@ -467,13 +448,6 @@ impl Flows {
             let labels = row.labels();
             table.end(clock, |event| self.events.push((Arc::clone(labels), event)));
         }
-    }
-}
-
-fn anchor(netns: &Netns, iface: &Iface) -> Anchor {
-    Anchor {
-        netns: netns.identity,
-        ifindex: iface.link.ifindex,
     }
 }
 

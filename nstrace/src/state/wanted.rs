@@ -1,0 +1,57 @@
+//! Which interfaces of a host are meant.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use crate::topology::{
+    model::{Identity, Iface, Ifindex, Netns, Peer, Topology},
+    target::Target,
+};
+
+/// What makes an interface that interface, beside the host veth's ifindex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Anchor {
+    netns: Identity,
+    ifindex: Ifindex,
+}
+
+impl Anchor {
+    pub(super) fn of(netns: &Netns, iface: &Iface) -> Self {
+        Self {
+            netns: netns.identity,
+            ifindex: iface.link.ifindex,
+        }
+    }
+}
+
+/// An interface that is meant, with its namespace and its peer on the host.
+pub(super) type Meant<'a> = (&'a Arc<Netns>, &'a Iface, &'a Peer);
+
+/// The interfaces that `targets` mean, by their host veth's ifindex; all that can be watched if there
+/// are none.
+pub(super) fn meant<'a>(
+    targets: &[Target],
+    topology: &'a Topology,
+) -> BTreeMap<Ifindex, Meant<'a>> {
+    let netnses: HashSet<*const Netns> = targets
+        .iter()
+        .flat_map(|target| target.all(topology))
+        .map(std::ptr::from_ref)
+        .collect();
+    topology
+        .watchable()
+        .filter(|(netns, ..)| targets.is_empty() || netnses.contains(&Arc::as_ptr(netns)))
+        .map(|meant| (meant.2.ifindex, meant))
+        .collect()
+}
+
+/// Link-layer addresses of the host's devices.
+pub(super) fn host_macs(topology: &Topology) -> HashMap<Ifindex, &str> {
+    let host = topology.netnses.first();
+    let ends = host.map_or(&[][..], |host| &host.interfaces);
+    ends.iter()
+        .filter_map(|end| Some((end.link.ifindex, end.link.mac.as_deref()?)))
+        .collect()
+}

@@ -5,6 +5,7 @@ pub mod flows;
 pub mod ls;
 #[cfg(test)]
 mod sample;
+pub mod savefile;
 pub mod table;
 pub mod top;
 

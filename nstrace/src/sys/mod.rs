@@ -13,6 +13,7 @@ pub mod proc;
 pub mod rcu;
 pub mod ring;
 pub mod runtime;
+pub mod savefile;
 pub mod services;
 pub mod tc;
 pub mod watch;

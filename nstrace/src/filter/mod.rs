@@ -6,6 +6,10 @@
 //! ```
 
 pub mod classic;
+mod compile;
 pub mod ebpf;
 pub mod inject;
+mod locate;
 pub mod translate;
+
+pub use compile::{BadExpression, CompileError, Source, compile};

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod mapped;
 pub mod netlink;
 pub mod netns;
+pub mod pcap;
 pub mod proc;
 pub mod rcu;
 pub mod ring;

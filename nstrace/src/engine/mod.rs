@@ -9,6 +9,7 @@
 //! Every channel is bounded. When the loop is behind, the ring fills up and the kernel side counts
 //! what it loses; hints collapse into one; the attach thread waits.
 
+pub mod capture;
 mod host;
 mod printing;
 mod scanner;

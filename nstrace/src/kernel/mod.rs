@@ -8,11 +8,13 @@
 //! - [`worker`] keeps what is attached equal to what is wanted, on a thread of its own, since one
 //!   attachment takes two RCU grace periods (10 ms each); `pace` has them expedited where there are
 //!   many;
+//! - [`merge`] makes one stream of a capture's rings;
 //! - [`ring`] drains the samples and the spill lanes, on a thread of its own.
 
 pub mod attach;
 pub mod capacity;
 pub mod capture;
+pub mod merge;
 pub mod object;
 mod pace;
 pub mod ring;

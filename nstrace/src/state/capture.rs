@@ -50,6 +50,7 @@ pub struct CaptureState {
 #[derive(Debug)]
 struct Live {
     anchor: Anchor,
+    host_veth: String,
     host_mac: Option<String>,
 }
 
@@ -93,6 +94,7 @@ impl CaptureState {
             };
             let live = Live {
                 anchor: Anchor::of(meant.0, meant.1),
+                host_veth: meant.2.name.clone(),
                 host_mac: macs.get(&ifindex).map(|mac| (*mac).to_owned()),
             };
             self.live.insert(key, live);
@@ -110,6 +112,12 @@ impl CaptureState {
         self.live
             .iter()
             .map(|(key, live)| (*key, live.host_mac.as_deref()))
+    }
+
+    /// Name of an interface's host veth. Untrusted.
+    #[must_use]
+    pub fn host_veth(&self, key: IfaceKey) -> Option<&str> {
+        Some(&self.live.get(&key)?.host_veth)
     }
 
     /// How many interfaces there are.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use nix::time::{ClockId, clock_getres};
+use nix::time::{ClockId, clock_getres, clock_gettime};
+
+use crate::state::wall::Clocks;
 
 /// The length of a jiffy.
 ///
@@ -37,4 +39,39 @@ pub fn jiffies(jiffy: Duration) -> u32 {
 #[must_use]
 pub fn wall() -> String {
     format!("{:.3}", Timestamp::now())
+}
+
+/// The clock of captured packets, in nanoseconds: it counts while the machine sleeps, and nobody can
+/// set it.
+#[must_use]
+#[doc(alias = "CLOCK_BOOTTIME")]
+pub fn boot() -> u64 {
+    nanos(ClockId::CLOCK_BOOTTIME)
+}
+
+/// Both clocks at one moment: of a few attempts the one that took least.
+#[must_use]
+pub fn clocks() -> Clocks {
+    const TRIES: usize = 5;
+
+    let attempt = || {
+        let before = boot();
+        let wall = nanos(ClockId::CLOCK_REALTIME);
+        let took = boot().saturating_sub(before);
+        let boot = before + took / 2;
+        (took, Clocks { boot, wall })
+    };
+    let first = attempt();
+    let attempts = (1..TRIES).map(|_| attempt());
+    attempts
+        .fold(
+            first,
+            |best, next| if next.0 < best.0 { next } else { best },
+        )
+        .1
+}
+
+fn nanos(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock).map_or(Duration::ZERO, Duration::from);
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

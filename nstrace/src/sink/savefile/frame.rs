@@ -1,5 +1,7 @@
 //! The bytes of a packet as they go into a file: with its VLAN tag, and not longer than wanted.
 
+use crate::packet::Packet;
+
 /// A VLAN tag that the kernel keeps beside a packet's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag {
@@ -13,6 +15,24 @@ impl Tag {
     const LEN: usize = 4;
     /// It stands behind two MAC addresses.
     const OFFSET: usize = 12;
+
+    /// The packet with the tag in its bytes, as it goes into a file; `room` is where they are put.
+    pub fn put_back<'a>(
+        self,
+        packet: &Packet<'_>,
+        snaplen: u32,
+        room: &'a mut Vec<u8>,
+    ) -> Packet<'a> {
+        let snaplen = super::real_snaplen(snaplen) as usize;
+        let frame = Frame::new(packet.data, packet.orig_len, Some(self), snaplen);
+        room.clear();
+        frame.append(room);
+        Packet {
+            orig_len: frame.orig_len,
+            data: room,
+            ..*packet
+        }
+    }
 }
 
 /// In two pieces, so that a tag costs no copy of the packet.

@@ -75,6 +75,8 @@ struct Iface {
     lost: u64,
     /// What the packets themselves said of losses before them.
     lost_ring: u64,
+    /// What else is said of it at the end.
+    remark: String,
 }
 
 /// A capture's file, or one after another.
@@ -176,9 +178,17 @@ impl SaveFile {
             written: 0,
             lost: 0,
             lost_ring: 0,
+            remark: String::new(),
         });
         self.set_full();
         Ok(self.ifaces.len() - 1)
+    }
+
+    /// Has the statistics of an interface, at the end of each file, say something more.
+    pub fn remark(&mut self, iface: usize, text: String) {
+        if let Some(iface) = self.ifaces.get_mut(iface) {
+            iface.remark = text;
+        }
     }
 
     /// Tells names of addresses. pcap has no place for them.
@@ -394,9 +404,10 @@ impl SaveFile {
         if self.options.format == FileFormat::Pcap {
             return;
         }
-        for (number, counts) in (0..).zip(counts.iter().take(self.ifaces.len())) {
+        for ((number, counts), iface) in (0..).zip(counts).zip(&self.ifaces) {
             let statistics = Statistics {
                 iface: number,
+                remark: &iface.remark,
                 start: self.options.start,
                 end,
                 matched: counts.matched,

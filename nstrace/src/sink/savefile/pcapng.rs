@@ -94,8 +94,10 @@ pub(super) fn names(out: &mut Vec<u8>, names: &[(IpAddr, String)]) {
 
 /// What became of an interface's packets since the capture began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Statistics {
+pub(super) struct Statistics<'a> {
     pub(super) iface: u32,
+    /// A comment. Untrusted.
+    pub(super) remark: &'a str,
     pub(super) start: u64,
     pub(super) end: u64,
     /// The filter accepted them: `isb_filteraccept`.
@@ -108,10 +110,11 @@ pub(super) struct Statistics {
     pub(super) lost_disk: u64,
 }
 
-pub(super) fn statistics(out: &mut Vec<u8>, of: &Statistics) {
+pub(super) fn statistics(out: &mut Vec<u8>, of: &Statistics<'_>) {
     block(out, INTERFACE_STATISTICS, |out| {
         out.extend(of.iface.to_le_bytes());
         out.extend(halves(of.end));
+        text_option(out, 1, of.remark);
         if of.lost_disk > 0 {
             let comment = format!("{} packets could not be written to the file", of.lost_disk);
             text_option(out, 1, &comment);

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use zerocopy::FromZeros as _;
 
 use super::{snapshot::RowSnapshot, *};
-use crate::topology::model::{Container, Kind, Link, NetnsInode, Nsid, Watch};
+use crate::topology::model::{Container, Identity, Kind, Link, NetnsInode, Nsid, Watch};
 
 const SETTINGS: Settings = Settings {
     window: Duration::from_millis(10),

@@ -1,0 +1,217 @@
+//! Where captured packets go: a file, the terminal, or both.
+
+use std::{
+    io::{self, Write as _},
+    net::IpAddr,
+};
+
+use crate::{
+    packet::{CaptureCounts, CaptureIface, Packet},
+    sink::savefile::{SaveError, SaveFile, Saved, Tag},
+};
+
+/// Text that waits for its writer is written at this length.
+const TEXT: usize = 64 << 10;
+
+/// Packets cannot be written any more.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// Not to the file.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// Not as text.
+    #[error("print packets")]
+    Print(#[source] io::Error),
+}
+
+impl OutputError {
+    /// Whether it was text, and its reader has seen enough: a normal end.
+    #[must_use]
+    pub fn is_enough(&self) -> bool {
+        matches!(self, Self::Print(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// What makes text of packets.
+pub trait PrintPacket: Send {
+    /// Appends the line or lines of one packet.
+    fn packet(&mut self, out: &mut Vec<u8>, packet: &Packet<'_>, iface: &CaptureIface);
+}
+
+/// What a capture writes to.
+pub struct Outputs {
+    /// The file, if any.
+    pub file: Option<SaveFile>,
+    /// Whether what was captured is written as soon as possible, rather than when there is much.
+    pub is_prompt: bool,
+    /// What makes text of packets, if they are to be printed.
+    pub text: Option<Box<dyn PrintPacket>>,
+}
+
+/// The same, at work.
+pub(super) struct Writer {
+    outputs: Outputs,
+    text: Vec<u8>,
+    /// For a packet whose tag has to be put back into it before it is printed.
+    tagged: Vec<u8>,
+    /// Packets of each interface that were printed.
+    printed: Vec<u64>,
+    /// The same of those that came after printing had failed.
+    unprinted: Vec<u64>,
+    failed: Option<OutputError>,
+    has_failed: bool,
+}
+
+impl Writer {
+    pub(super) fn new(outputs: Outputs) -> Self {
+        Self {
+            outputs,
+            text: Vec::new(),
+            tagged: Vec::new(),
+            printed: Vec::new(),
+            unprinted: Vec::new(),
+            failed: None,
+            has_failed: false,
+        }
+    }
+
+    /// An interface, numbered in the order of introduction.
+    pub(super) fn interface(&mut self, iface: &CaptureIface) {
+        self.printed.push(0);
+        self.unprinted.push(0);
+        if let Some(file) = &mut self.outputs.file {
+            let result = file.interface(iface).map(|_number| ());
+            self.take(result);
+        }
+    }
+
+    pub(super) fn names(&mut self, names: &[(IpAddr, String)]) {
+        if let Some(file) = &mut self.outputs.file {
+            file.names(names);
+        }
+    }
+
+    /// Adds a remark to what the file says of an interface at its end.
+    pub(super) fn remark(&mut self, iface: usize, text: String) {
+        if let Some(file) = &mut self.outputs.file {
+            file.remark(iface, text);
+        }
+    }
+
+    /// Whether there is room for no more: the file's own limit was reached.
+    #[inline]
+    pub(super) fn packet(
+        &mut self,
+        packet: &Packet<'_>,
+        tag: Option<Tag>,
+        iface: &CaptureIface,
+    ) -> bool {
+        if let Some(file) = &mut self.outputs.file {
+            match file.packet(packet, tag) {
+                Ok(Saved::Yes) => {}
+                Ok(Saved::Complete) => return true,
+                Err(error) => self.fail(error.into()),
+            }
+        }
+        if self.outputs.text.is_some() {
+            self.print(packet, tag, iface);
+        }
+        false
+    }
+
+    fn print(&mut self, packet: &Packet<'_>, tag: Option<Tag>, iface: &CaptureIface) {
+        let Self {
+            outputs,
+            text,
+            tagged,
+            ..
+        } = self;
+        let Some(printer) = &mut outputs.text else {
+            return;
+        };
+        if self.has_failed {
+            self.unprinted[packet.iface] += 1;
+            return;
+        }
+        match tag {
+            Some(tag) => printer.packet(text, &tag.put_back(packet, iface.snaplen, tagged), iface),
+            None => printer.packet(text, packet, iface),
+        }
+        self.printed[packet.iface] += 1;
+        if self.text.len() >= TEXT {
+            self.flush_text();
+        }
+    }
+
+    /// After a look at the rings that has brought something.
+    pub(super) fn settle(&mut self) {
+        self.flush_text();
+        if self.outputs.is_prompt {
+            self.flush();
+        }
+    }
+
+    /// Writes all that waits.
+    pub(super) fn flush(&mut self) {
+        self.flush_text();
+        if let Some(file) = &mut self.outputs.file
+            && !self.has_failed
+        {
+            let result = file.flush();
+            self.take(result);
+        }
+    }
+
+    /// Ends the file.
+    pub(super) fn finish(&mut self, counts: &[CaptureCounts], end: u64) {
+        self.flush_text();
+        if let Some(file) = &mut self.outputs.file {
+            let result = file.finish(counts, end);
+            self.take(result);
+        }
+    }
+
+    /// How many packets of an interface were captured, and how many could not be written.
+    pub(super) fn count(&self, iface: usize) -> (u64, u64) {
+        match &self.outputs.file {
+            Some(file) => {
+                let tally = file.tally(iface);
+                (tally.written + tally.buffered, tally.lost)
+            }
+            None => (
+                self.printed.get(iface).copied().unwrap_or(0),
+                self.unprinted.get(iface).copied().unwrap_or(0),
+            ),
+        }
+    }
+
+    /// What has failed, once.
+    pub(super) fn failure(&mut self) -> Option<OutputError> {
+        self.failed.take()
+    }
+
+    fn flush_text(&mut self) {
+        if self.text.is_empty() {
+            return;
+        }
+        let mut out = io::stdout().lock();
+        let result = out.write_all(&self.text).and_then(|()| out.flush());
+        self.text.clear();
+        if let Err(error) = result {
+            self.fail(OutputError::Print(error));
+        }
+    }
+
+    fn take(&mut self, result: Result<(), SaveError>) {
+        if let Err(error) = result {
+            self.fail(error.into());
+        }
+    }
+
+    /// The first failure is the one that is told.
+    fn fail(&mut self, error: OutputError) {
+        if !std::mem::replace(&mut self.has_failed, true) {
+            self.failed = Some(error);
+        }
+    }
+}

@@ -1,0 +1,473 @@
+//! From the rings to the outputs, on a thread of its own, and the account of every packet.
+//!
+//! # The account
+//!
+//! The kernel side counts what matched, and what of that found no room in a ring; each record carries
+//! the latter. So after each record it is known to the packet, for its CPU and interface, how many
+//! were lost before it, and `captured + lost_ring + lost_disk == matched` holds at every moment, for
+//! what has been read so far. When an interface has been detached, and all its records have been read,
+//! the kernel's own counters say what was lost after the last record; and its `matched` must be the
+//! same sum, which is checked.
+//!
+//! # Who is who
+//!
+//! A record names the owner of a slot. [`Told::Begin`] is sent before the owner is attached, so it is
+//! there before the first record. [`Told::End`] is sent after it was detached, with the time of that:
+//! all records up to it are read before the next message, which may give the slot to another.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::IpAddr,
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use nstrace_ebpf::wire::{CaptureCounters, Direction, Owner, RecordHeader};
+use tokio::sync::{mpsc as tokio_mpsc, oneshot};
+
+use super::{
+    output::{OutputError, Outputs, Writer},
+    report::{Attached, IfaceReport, Report},
+};
+use crate::{
+    kernel::merge::Merge,
+    packet::{CaptureCounts, CaptureIface, Packet},
+    sink::savefile::Tag,
+    state::{
+        IfaceKey,
+        wall::{SetBack, WallClock},
+    },
+    sys::{clock, mapped::CounterArea},
+};
+
+/// How often the rings are looked at while packets come, and while none do.
+const BUSY: Duration = Duration::from_millis(1);
+const IDLE: Duration = Duration::from_millis(10);
+/// How often the clocks are compared.
+const CLOCKS: Duration = Duration::from_secs(1);
+/// The kernel's quick clock for programs and the one that is read here may be apart by less.
+const SLACK: u64 = 20_000;
+
+/// What the recorder is told.
+pub(super) enum Told {
+    /// An interface belongs to the capture.
+    Iface(IfaceKey, Box<CaptureIface>),
+    /// It gets a slot, and is attached next.
+    Begin(IfaceKey, Owner),
+    /// It is attached, so long after it appeared.
+    Attached(IfaceKey, Attached),
+    /// It was detached at that time, having counted this.
+    End(Owner, u64, CaptureCounters),
+    /// Names of addresses.
+    Names(Vec<(IpAddr, String)>),
+    /// How it stands is asked for.
+    Report(oneshot::Sender<Report>),
+    /// What waits is to be written.
+    Flush,
+    /// The capture ends.
+    Stop,
+}
+
+/// What the recorder tells.
+#[derive(Debug)]
+pub enum News {
+    /// As many packets as were wanted have been captured.
+    Complete,
+    /// They cannot be written any more.
+    Failed(OutputError),
+    /// Somebody has set the clock back.
+    SetBack(SetBack),
+}
+
+/// For those who want to see how it goes without waiting.
+#[derive(Debug, Default)]
+pub struct Progress {
+    captured: AtomicU64,
+    lost: AtomicU64,
+}
+
+impl Progress {
+    /// Packets that were captured, and those that were lost.
+    #[must_use]
+    pub fn get(&self) -> (u64, u64) {
+        (
+            self.captured.load(Ordering::Relaxed),
+            self.lost.load(Ordering::Relaxed),
+        )
+    }
+}
+
+/// One interface.
+struct Recorded {
+    iface: CaptureIface,
+    attached: Option<Attached>,
+    lost_ring: u64,
+    /// Of those, the ones since the last packet.
+    lost_since: u64,
+    /// What the kernel has counted in all, when it was detached.
+    matched: Option<u64>,
+}
+
+/// Who has a slot, and what each CPU has lost of it.
+struct Slot {
+    owner: u32,
+    iface: usize,
+    lost: Vec<u32>,
+}
+
+/// How the recorder is made.
+pub(super) struct Setup {
+    pub(super) merge: Merge,
+    pub(super) counters: Arc<CounterArea<CaptureCounters>>,
+    pub(super) cpus: usize,
+    pub(super) slots: usize,
+    pub(super) outputs: Outputs,
+    /// End after so many packets.
+    pub(super) count: Option<u64>,
+    pub(super) told: mpsc::Receiver<Told>,
+    pub(super) news: tokio_mpsc::Sender<News>,
+    pub(super) progress: Arc<Progress>,
+}
+
+pub(super) struct Recorder {
+    merge: Option<Merge>,
+    told: mpsc::Receiver<Told>,
+    waiting: VecDeque<Told>,
+    account: Account,
+    looked: Instant,
+}
+
+/// All but the rings, so that both can be borrowed.
+struct Account {
+    writer: Writer,
+    ifaces: Vec<Recorded>,
+    by_key: HashMap<IfaceKey, CaptureIface>,
+    numbers: HashMap<IfaceKey, usize>,
+    slots: Vec<Option<Slot>>,
+    cpus: usize,
+    clock: WallClock,
+    left: u64,
+    is_complete: bool,
+    unreadable: u64,
+    news: tokio_mpsc::Sender<News>,
+    progress: Arc<Progress>,
+    captured: u64,
+    lost: u64,
+    last: u64,
+    began: Instant,
+}
+
+impl Recorder {
+    pub(super) fn start(setup: Setup) -> std::io::Result<oneshot::Receiver<Report>> {
+        let (done, report) = oneshot::channel();
+        let mut slots = Vec::new();
+        slots.resize_with(setup.slots, || None);
+        let recorder = Self {
+            merge: Some(setup.merge),
+            told: setup.told,
+            waiting: VecDeque::new(),
+            looked: Instant::now(),
+            account: Account {
+                writer: Writer::new(setup.outputs),
+                ifaces: Vec::new(),
+                by_key: HashMap::new(),
+                numbers: HashMap::new(),
+                slots,
+                cpus: setup.cpus,
+                clock: WallClock::new(clock::clocks()),
+                left: setup.count.unwrap_or(u64::MAX),
+                is_complete: false,
+                unreadable: 0,
+                news: setup.news,
+                progress: setup.progress,
+                captured: 0,
+                lost: 0,
+                last: 0,
+                began: Instant::now(),
+            },
+        };
+        // Read through `Told::End`; kept so that the memory stays while programs may run.
+        let counters = setup.counters;
+        thread::Builder::new()
+            .name("nstrace-record".to_owned())
+            .spawn(move || {
+                // Whoever waits may have given up.
+                drop(done.send(recorder.run()));
+                drop(counters);
+            })?;
+        Ok(report)
+    }
+
+    fn run(mut self) -> Report {
+        loop {
+            // Before the messages: an owner of anything earlier has been told by now.
+            let bound = clock::boot().saturating_sub(SLACK);
+            if self.listen().is_break() {
+                break;
+            }
+            if self.looked.elapsed() >= CLOCKS {
+                self.looked = Instant::now();
+                self.account.observe();
+            }
+            let bytes = self.drain(bound).0;
+            if bytes > 0 {
+                self.account.writer.settle();
+            }
+            self.account.settle();
+            thread::park_timeout(if bytes > 0 { BUSY } else { IDLE });
+        }
+        self.drain(u64::MAX);
+        self.account.finish()
+    }
+
+    /// Takes what it is told, in order.
+    fn listen(&mut self) -> ControlFlow<()> {
+        self.waiting.extend(self.told.try_iter());
+        while let Some(told) = self.waiting.pop_front() {
+            match told {
+                Told::End(owner, time, counters) => {
+                    // What is still being written is written in nanoseconds.
+                    while self.drain(time.saturating_add(SLACK)).1 {
+                        thread::yield_now();
+                    }
+                    self.account.end(owner, counters);
+                }
+                Told::Stop => return ControlFlow::Break(()),
+                told => self.account.take(told),
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// How many bytes there were, and whether there is more to come.
+    fn drain(&mut self, bound: u64) -> (u64, bool) {
+        let (Some(merge), account) = (&mut self.merge, &mut self.account) else {
+            return (0, false);
+        };
+        let drained = merge.drain(bound, |cpu, header, bytes| {
+            account.record(cpu, header, bytes);
+            ControlFlow::Continue(())
+        });
+        account.unreadable += drained.unreadable;
+        (drained.bytes, drained.is_waiting)
+    }
+}
+
+impl Account {
+    fn take(&mut self, told: Told) {
+        match told {
+            Told::Iface(key, iface) => drop(self.by_key.insert(key, *iface)),
+            Told::Begin(key, owner) => self.begin(key, owner),
+            Told::Attached(key, attached) => {
+                let number = self.numbers.get(&key).copied();
+                if let Some((number, recorded)) =
+                    number.and_then(|number| Some((number, self.ifaces.get_mut(number)?)))
+                {
+                    recorded.attached = Some(attached);
+                    self.writer.remark(number, attached.to_string());
+                }
+            }
+            Told::Names(names) => self.writer.names(&names),
+            Told::Report(asked) => {
+                // Whoever asked may have given up.
+                drop(asked.send(self.report()));
+            }
+            Told::Flush => self.writer.flush(),
+            Told::End(..) | Told::Stop => {}
+        }
+    }
+
+    fn begin(&mut self, key: IfaceKey, owner: Owner) {
+        let number = if let Some(number) = self.numbers.get(&key) {
+            // It was detached and is attached again: the same interface.
+            *number
+        } else {
+            let Some(iface) = self.by_key.remove(&key) else {
+                tracing::error!(?key, "an interface is attached that nobody has described");
+                return;
+            };
+            self.writer.interface(&iface);
+            let number = self.ifaces.len();
+            self.numbers.insert(key, number);
+            self.ifaces.push(Recorded {
+                iface,
+                attached: None,
+                lost_ring: 0,
+                lost_since: 0,
+                matched: None,
+            });
+            number
+        };
+        if let Some(slot) = self.slots.get_mut(usize::from(owner.slot)) {
+            *slot = Some(Slot {
+                owner: owner.to_bits(),
+                iface: number,
+                lost: vec![0; self.cpus],
+            });
+        }
+    }
+
+    #[inline]
+    fn record(&mut self, cpu: usize, header: &RecordHeader, bytes: &[u8]) {
+        let slot = self.slots.get_mut((header.owner & 0xffff) as usize);
+        let Some(Some(slot)) =
+            slot.filter(|slot| slot.as_ref().is_some_and(|slot| slot.owner == header.owner))
+        else {
+            self.unreadable += 1;
+            return;
+        };
+        if self.is_complete {
+            return;
+        }
+        let Some(recorded) = self.ifaces.get_mut(slot.iface) else {
+            return;
+        };
+        let before = &mut slot.lost[cpu];
+        let lost = u64::from(header.lost.wrapping_sub(*before));
+        *before = header.lost;
+        recorded.lost_ring += lost;
+        recorded.lost_since += lost;
+        self.lost += lost;
+        self.last = self.clock.at(header.time);
+        let packet = Packet {
+            time: self.last,
+            iface: slot.iface,
+            direction: Some(if u32::from(header.direction) == Direction::Rx as u32 {
+                Direction::Rx
+            } else {
+                Direction::Tx
+            }),
+            orig_len: header.orig_len,
+            data: bytes,
+            lost: recorded.lost_since,
+        };
+        let tag = (header.vlan_proto != 0).then_some(Tag {
+            tpid: header.vlan_proto,
+            tci: header.vlan_tci,
+        });
+        if self.writer.packet(&packet, tag, &recorded.iface) {
+            // What was lost before it is not of this capture either.
+            recorded.lost_ring -= lost;
+            self.lost -= lost;
+            self.complete();
+            return;
+        }
+        recorded.lost_since = 0;
+        self.captured += 1;
+        self.left -= 1;
+        if self.left == 0 {
+            self.complete();
+        }
+    }
+
+    fn complete(&mut self) {
+        self.is_complete = true;
+        self.tell(News::Complete);
+    }
+
+    /// An interface was detached, and all its records have been read.
+    fn end(&mut self, owner: Owner, counters: CaptureCounters) {
+        let slot = self.slots.get_mut(usize::from(owner.slot));
+        let Some(slot) = slot.and_then(|slot| slot.take_if(|slot| slot.owner == owner.to_bits()))
+        else {
+            return;
+        };
+        let Some(recorded) = self.ifaces.get_mut(slot.iface) else {
+            return;
+        };
+        if self.is_complete {
+            return;
+        }
+        let known: u64 = slot.lost.iter().copied().map(u64::from).sum();
+        // The records carry 32 bits of each CPU's number.
+        let after = u64::from(low(counters.lost).wrapping_sub(low(known)));
+        recorded.lost_ring += after;
+        recorded.lost_since += after;
+        self.lost += after;
+        *recorded.matched.get_or_insert(0) += counters.matched;
+    }
+
+    fn counts(&self, number: usize) -> CaptureCounts {
+        let (captured, lost_disk) = self.writer.count(number);
+        let lost_ring = self
+            .ifaces
+            .get(number)
+            .map_or(0, |recorded| recorded.lost_ring);
+        CaptureCounts {
+            matched: captured + lost_disk + lost_ring,
+            captured,
+            lost_ring,
+            lost_disk,
+        }
+    }
+
+    fn report(&self) -> Report {
+        let ifaces = self.ifaces.iter().enumerate();
+        Report {
+            ifaces: ifaces
+                .map(|(number, recorded)| IfaceReport {
+                    name: recorded.iface.name.clone(),
+                    counts: self.counts(number),
+                    attached: recorded.attached,
+                })
+                .collect(),
+            unreadable: self.unreadable,
+            took: self.began.elapsed(),
+        }
+    }
+
+    fn observe(&mut self) {
+        if let Some(set_back) = self.clock.observe(clock::clocks()) {
+            self.tell(News::SetBack(set_back));
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Some(error) = self.writer.failure() {
+            self.tell(News::Failed(error));
+        }
+        self.progress
+            .captured
+            .store(self.captured, Ordering::Relaxed);
+        self.progress.lost.store(self.lost, Ordering::Relaxed);
+    }
+
+    fn tell(&self, news: News) {
+        // Full: what is waiting there ends the capture, or says the same.
+        if let Err(error) = self.news.try_send(news) {
+            tracing::debug!(%error, "nobody listens");
+        }
+    }
+
+    fn finish(mut self) -> Report {
+        self.writer.flush();
+        for (number, recorded) in self.ifaces.iter().enumerate() {
+            let ours = self.counts(number).matched;
+            if let Some(theirs) = recorded.matched
+                && theirs != ours
+                && !self.is_complete
+            {
+                let name = crate::untrusted::escape(&recorded.iface.name);
+                tracing::error!(name, ours, theirs, "packets are unaccounted for");
+            }
+        }
+        let counts: Vec<CaptureCounts> = (0..self.ifaces.len())
+            .map(|number| self.counts(number))
+            .collect();
+        let end = self.clock.at(clock::boot());
+        self.writer.finish(&counts, end);
+        self.settle();
+        self.report()
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "that is what is asked for")]
+const fn low(number: u64) -> u32 {
+    number as u32
+}

@@ -1,0 +1,297 @@
+//! One capture, from its start to its end: its object, its attachments, its recorder.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use nstrace_ebpf::wire::{CaptureCounters, Owner};
+use tokio::{
+    sync::{mpsc as tokio_mpsc, oneshot},
+    time::timeout,
+};
+
+use super::{
+    super::EngineError,
+    output::Outputs,
+    recorder::{News, Progress, Recorder, Setup, Told},
+    report::{Attached, Report},
+};
+use crate::{
+    kernel::{
+        attach::Attacher,
+        capture::{CaptureKernel, CaptureRequest},
+        merge::Merge,
+        worker::{Outcome, Slotted, Wish, Worker},
+    },
+    state::{
+        IfaceKey, Mechanism,
+        capture::{CaptureState, Scope, names},
+    },
+    sys::{clock, mapped::CounterArea},
+    topology::model::Topology,
+    untrusted::escape,
+};
+
+/// A capture as it is asked for.
+#[derive(Clone, Debug)]
+pub struct CaptureConfig {
+    /// What it is about.
+    pub scope: Scope,
+    /// How it is made. Its `slots` are ignored.
+    pub request: CaptureRequest,
+    /// Most interfaces at a time; worked out from the host where not given.
+    pub max_interfaces: Option<u32>,
+    /// End after so many packets.
+    pub count: Option<u64>,
+    /// The only way to attach, where the user insists.
+    pub mechanism: Option<Mechanism>,
+    /// Whether the machine's grace periods may be expedited while there is much to attach.
+    pub may_expedite: bool,
+}
+
+/// What a capture makes known.
+#[derive(Debug)]
+pub enum CaptureEvent {
+    /// An interface has been attached, or could not be.
+    Settled,
+    /// From the recorder.
+    News(News),
+    /// A thread is gone, which it never should be.
+    Broken(&'static str),
+}
+
+/// A slot's counters, and the recorder, who is told whose they are.
+struct Account {
+    counters: Arc<CounterArea<CaptureCounters>>,
+    recorder: mpsc::Sender<Told>,
+}
+
+impl Slotted for Account {
+    type Totals = ();
+
+    fn begin(&self, key: IfaceKey, owner: Owner) {
+        self.counters.clear(owner.slot.into());
+        tell(&self.recorder, Told::Begin(key, owner));
+    }
+
+    fn end(&self, _key: IfaceKey, owner: Owner) {
+        let mut total = CaptureCounters::default();
+        for of_cpu in self.counters.read(owner.slot.into()) {
+            total.matched += of_cpu.matched;
+            total.lost += of_cpu.lost;
+        }
+        tell(&self.recorder, Told::End(owner, clock::boot(), total));
+    }
+}
+
+/// Its messages are as many as there are attachments and requests, so the channel needs no bound; one
+/// would have the attach thread wait for whoever reads the output.
+fn tell(recorder: &mpsc::Sender<Told>, told: Told) {
+    if recorder.send(told).is_err() {
+        tracing::debug!("the recorder has ended");
+    }
+}
+
+/// A capture at work. Dropping it detaches everything; [`Self::stop`] also ends its file.
+pub struct Session {
+    /// Before the worker, which is then not waited for while it waits for room.
+    outcomes: tokio_mpsc::Receiver<Outcome<()>>,
+    worker: Worker,
+    recorder: mpsc::Sender<Told>,
+    news: tokio_mpsc::Receiver<News>,
+    report: oneshot::Receiver<Report>,
+    progress: Arc<Progress>,
+    state: CaptureState,
+    began: Instant,
+    /// When each interface that is not attached yet was there, if not from the start.
+    pending: HashMap<IfaceKey, Option<Duration>>,
+}
+
+/// Slots for what is there, and room for what comes.
+fn slot_count(config: &CaptureConfig, topology: &Topology) -> u32 {
+    const MIN: u32 = 256;
+
+    config.max_interfaces.unwrap_or_else(|| {
+        let watchable = u32::try_from(topology.watchable().count()).unwrap_or(u32::MAX);
+        watchable
+            .saturating_mul(2)
+            .clamp(MIN, 1 << 16)
+            .next_power_of_two()
+    })
+}
+
+impl Session {
+    /// Loads and starts to attach.
+    ///
+    /// # Errors
+    ///
+    /// If the programs cannot be loaded, or a thread cannot be made.
+    pub fn start(
+        config: CaptureConfig,
+        outputs: Outputs,
+        topology: &Topology,
+    ) -> Result<Self, EngineError> {
+        let slots = slot_count(&config, topology);
+        let kernel = CaptureKernel::load(&CaptureRequest {
+            slots,
+            ..config.request
+        })?;
+        tracing::info!(ring_bytes = kernel.ring_bytes, "sizes");
+        let counters = Arc::new(kernel.counters);
+        let attacher = Attacher::open(kernel.programs, config.mechanism)?;
+        let (recorder, told) = mpsc::channel();
+        // What ends a capture is said once; the rest may be missed.
+        let (sender, news) = tokio_mpsc::channel(16);
+        let progress = Arc::new(Progress::default());
+        let report = Recorder::start(Setup {
+            cpus: kernel.rings.len(),
+            merge: Merge::new(kernel.rings),
+            counters: Arc::clone(&counters),
+            slots: slots as usize,
+            outputs,
+            count: config.count,
+            told,
+            news: sender,
+            progress: Arc::clone(&progress),
+        })
+        .map_err(|error| EngineError::Start(format!("record packets: {error}")))?;
+        let account = Account {
+            counters,
+            recorder: recorder.clone(),
+        };
+        let (worker, outcomes) =
+            Worker::start(attacher, kernel.slots, slots, account, config.may_expedite)?;
+        let mut session = Self {
+            outcomes,
+            worker,
+            recorder,
+            news,
+            report,
+            progress,
+            state: CaptureState::new(config.scope),
+            began: Instant::now(),
+            pending: HashMap::new(),
+        };
+        session.follow(topology, Instant::now());
+        Ok(session)
+    }
+
+    /// Takes in what the host looks like. What is new was there at `appeared` at the latest.
+    pub fn follow(&mut self, topology: &Topology, appeared: Instant) {
+        let new = self.state.follow(topology, appeared - self.began);
+        tell(&self.recorder, Told::Names(names(topology)));
+        for new in new {
+            self.pending.insert(new.key, new.appeared);
+            tell(&self.recorder, Told::Iface(new.key, Box::new(new.iface)));
+        }
+        let wish = |(key, mac): (IfaceKey, Option<&str>)| Wish {
+            key,
+            mac: mac.map(ToOwned::to_owned),
+        };
+        self.worker.want(self.state.wanted().map(wish).collect());
+        let wanted: std::collections::HashSet<IfaceKey> =
+            self.state.wanted().map(|(key, _)| key).collect();
+        self.pending.retain(|key, _| wanted.contains(key));
+    }
+
+    /// The next thing that happens. May be dropped and called again.
+    pub async fn next(&mut self) -> CaptureEvent {
+        tokio::select! {
+            news = self.news.recv() => news.map_or(CaptureEvent::Broken("record"), CaptureEvent::News),
+            outcome = self.outcomes.recv() => match outcome {
+                Some(outcome) => {
+                    self.take(outcome);
+                    CaptureEvent::Settled
+                }
+                None => CaptureEvent::Broken("attach"),
+            },
+        }
+    }
+
+    fn take(&mut self, outcome: Outcome<()>) {
+        match outcome {
+            Outcome::Attached { key, at, .. } => {
+                // One that is attached anew was there.
+                let Some(appeared) = self.pending.remove(&key) else {
+                    return;
+                };
+                let since_start = at.saturating_duration_since(self.began);
+                let attached = Attached {
+                    is_new: appeared.is_some(),
+                    after: since_start.saturating_sub(appeared.unwrap_or_default()),
+                };
+                tell(&self.recorder, Told::Attached(key, attached));
+            }
+            Outcome::Failed { key, why } => {
+                if self.pending.remove(&key).is_some() {
+                    let name = self.state.host_veth(key).unwrap_or_default();
+                    tracing::warn!(veth = escape(name), why, "not attached");
+                }
+            }
+            Outcome::Detached { .. } => {}
+        }
+    }
+
+    /// Whether everything that is wanted is attached, or could not be.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// How many interfaces it has.
+    #[must_use]
+    pub fn ifaces(&self) -> usize {
+        self.state.len()
+    }
+
+    /// How it goes, without waiting for anybody.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// How it stands. The answer comes when the recorder has the time.
+    #[must_use]
+    pub fn report(&self) -> oneshot::Receiver<Report> {
+        let (asked, answer) = oneshot::channel();
+        tell(&self.recorder, Told::Report(asked));
+        answer
+    }
+
+    /// Has what waits written.
+    pub fn flush(&self) {
+        tell(&self.recorder, Told::Flush);
+    }
+
+    /// Detaches, reads what is left, and ends the file. Gives what there was to say besides. A writer
+    /// that does not get on for as long as `patience` is given up: `None`.
+    pub async fn stop(self, patience: Duration) -> (Option<Report>, Vec<News>) {
+        let Self {
+            outcomes,
+            worker,
+            recorder,
+            mut news,
+            mut report,
+            progress,
+            ..
+        } = self;
+        drop(outcomes);
+        drop(worker);
+        tell(&recorder, Told::Stop);
+        let mut seen = progress.get();
+        let result = loop {
+            match timeout(patience, &mut report).await {
+                Ok(report) => break report.ok(),
+                Err(_elapsed) if progress.get() == seen => break None,
+                Err(_elapsed) => seen = progress.get(),
+            }
+        };
+        let mut rest = Vec::new();
+        while let Ok(news) = news.try_recv() {
+            rest.push(news);
+        }
+        (result, rest)
+    }
+}

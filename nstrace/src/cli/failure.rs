@@ -35,30 +35,58 @@ pub enum Failure {
         /// How to get it.
         hint: String,
     },
+    /// 2 too: the filter is wrong, there.
+    Expression {
+        /// What is wrong.
+        message: String,
+        /// The expression, and marks under the place.
+        caret: Option<[String; 2]>,
+    },
+    /// 4: what it was about is gone.
+    Gone(String),
     /// 5: the output could not be written.
-    Output(String),
+    Output {
+        /// Where, why.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// 6: packets were dropped, which was to be told.
+    Dropped(String),
 }
 
 impl Failure {
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Failed { .. } => 1,
-            Self::Usage { .. } => 2,
+            Self::Usage { .. } | Self::Expression { .. } => 2,
             Self::Missing { .. } => 3,
-            Self::Output(_) => 5,
+            Self::Gone(_) => 4,
+            Self::Output { .. } => 5,
+            Self::Dropped(_) => 6,
         })
     }
 
     pub(super) fn print(&self, out: &mut impl Write) {
         let (message, hint) = match self {
-            Self::Failed { message, hint } | Self::Usage { message, hint } => {
-                (message, hint.as_deref())
-            }
+            Self::Failed { message, hint }
+            | Self::Usage { message, hint }
+            | Self::Output { message, hint } => (message, hint.as_deref()),
             Self::Missing { message, hint } => (message, Some(hint.as_str())),
-            Self::Output(message) => (message, None),
+            Self::Expression { message, .. } | Self::Gone(message) | Self::Dropped(message) => {
+                (message, None)
+            }
         };
         // Messages carry names that others chose.
         let mut text = format!("nstrace: {}\n", escape(message));
+        if let Self::Expression {
+            caret: Some([expression, marks]),
+            ..
+        } = self
+        {
+            // Escaped already.
+            text.push_str(&format!("  {expression}\n  {marks}\n"));
+        }
         if let Some(hint) = hint {
             text.push_str("hint: ");
             text.push_str(&escape(hint));
@@ -66,6 +94,13 @@ impl Failure {
         }
         // Nothing is left to tell it to if stderr is gone.
         drop(out.write_all(text.as_bytes()));
+    }
+
+    pub(super) const fn output(message: String) -> Self {
+        Self::Output {
+            message,
+            hint: None,
+        }
     }
 
     /// Where a hint is known, it is for what is missing.
@@ -126,7 +161,7 @@ impl From<ResolveError> for Failure {
 
 impl From<SinkError> for Failure {
     fn from(error: SinkError) -> Self {
-        Self::Output(error_chain(&error))
+        Self::output(error_chain(&error))
     }
 }
 
@@ -140,7 +175,7 @@ impl From<EngineError> for Failure {
                     hint: None,
                 }
             }
-            EngineError::Sink(_) | EngineError::Terminal(_) => Self::Output(message),
+            EngineError::Sink(_) | EngineError::Terminal(_) => Self::output(message),
             EngineError::Kernel(error) => Self::of_kernel(message, error.hint()),
             EngineError::Attach(error) => Self::of_kernel(message, error.hint()),
         }

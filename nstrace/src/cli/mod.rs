@@ -1,6 +1,7 @@
 //! The command line: subcommands, exit codes, and what a failure looks like.
 
 pub mod args;
+mod capture;
 mod failure;
 mod flows;
 mod ls;
@@ -40,6 +41,7 @@ fn dispatch(args: Args) -> Result<(), Failure> {
         Command::Ls(ls) => ls::run(&args.global, &ls),
         Command::Top(top) => top::run(&args.global, &top),
         Command::Flows(flows) => flows::run(&args.global, &flows),
+        Command::Capture(capture) => capture::run(&args.global, &capture),
         Command::RcuGuard => Ok(()),
     }
 }
@@ -60,7 +62,7 @@ fn start_log(args: &Args) -> Result<(), Failure> {
                 .append(true)
                 .open(path)
                 .map_err(|source| {
-                    Failure::Output(format!("open the log file {}: {source}", path.display()))
+                    Failure::output(format!("open the log file {}: {source}", path.display()))
                 })?;
             log.with_ansi(false).with_writer(file).init();
         }

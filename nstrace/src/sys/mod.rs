@@ -45,6 +45,13 @@ pub fn keep_heap_small() {
     }
 }
 
+/// The user and group that called sudo, where one did.
+#[must_use]
+pub fn user_behind_sudo() -> Option<(u32, u32)> {
+    let number = |name| std::env::var(name).ok()?.parse().ok();
+    Some((number("SUDO_UID")?, number("SUDO_GID")?))
+}
+
 /// The host's name, as `hostname` prints it.
 #[must_use]
 pub fn host_name() -> String {

@@ -162,6 +162,18 @@ impl Output {
         }
     }
 
+    /// Whether it is a pipe or a socket.
+    #[must_use]
+    pub fn is_pipe(&self) -> bool {
+        use std::os::unix::fs::FileTypeExt as _;
+
+        let metadata = self.file.metadata();
+        metadata.is_ok_and(|metadata| {
+            let kind = metadata.file_type();
+            kind.is_fifo() || kind.is_socket()
+        })
+    }
+
     /// Cuts a file of which `written` bytes were written to the first `keep` of them. What cannot
     /// be cut is left as it is: a pipe, or a file that others write to.
     ///

@@ -13,6 +13,10 @@ pub(super) trait Lower: Send {
     fn cut(&mut self, written: u64, keep: u64) -> io::Result<()>;
     /// The room that is left, where that has a meaning.
     fn room(&self) -> io::Result<Option<Room>>;
+    /// Whether somebody reads at the other end.
+    fn is_pipe(&self) -> bool {
+        false
+    }
 }
 
 impl Lower for Output {
@@ -26,6 +30,10 @@ impl Lower for Output {
 
     fn room(&self) -> io::Result<Option<Room>> {
         Self::room(self)
+    }
+
+    fn is_pipe(&self) -> bool {
+        Self::is_pipe(self)
     }
 }
 
@@ -92,6 +100,10 @@ impl Stream {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn is_pipe(&self) -> bool {
+        self.lower.is_pipe()
     }
 
     /// Cuts off the last `surplus` bytes that have arrived, where the file is one that can be cut.

@@ -312,6 +312,12 @@ impl SaveFile {
         })
     }
 
+    /// Whether somebody reads what is written while it is: a pipe.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.stream.as_ref().is_some_and(Stream::is_pipe)
+    }
+
     /// The current file.
     #[must_use]
     pub fn path(&self) -> &std::path::Path {

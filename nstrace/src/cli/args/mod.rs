@@ -1,8 +1,12 @@
 //! Exactly what can be typed.
 
+mod capture;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+
+pub use capture::{CaptureArgs, Directions, PacketFormat};
 
 use crate::{
     kernel::{capacity::Request, object::RING_BYTES},
@@ -20,7 +24,8 @@ use crate::{
 /// inode:N, pid:N, or if:HOSTVETH.
 ///
 /// Exit codes: 0 ok; 1 failed, or nothing matches; 2 usage; 3 a privilege or a feature of the
-/// kernel is missing; 5 output error.
+/// kernel is missing; 4 what was captured is gone; 5 output error; 6 packets were dropped, with
+/// --fail-on-drop.
 #[derive(Debug, Parser)]
 #[command(name = "nstrace", version, max_term_width = 100)]
 pub struct Args {
@@ -62,6 +67,8 @@ pub enum Command {
     Top(TopArgs),
     /// Print what happens to flows: those that are new, that had packets, that have ended.
     Flows(FlowsArgs),
+    /// Capture packets, filtered in the kernel: to a file for Wireshark, or as text.
+    Capture(Box<CaptureArgs>),
     /// Not for use by hand: keeps grace periods expedited until standard input ends.
     #[command(name = rcu::GUARD, hide = true)]
     RcuGuard,

@@ -1,0 +1,114 @@
+//! The filter: compiled, translated, listed; and what is wrong with it.
+
+use std::io::{self, Write};
+
+use super::super::{Failure, args::CaptureArgs};
+use crate::{
+    error_chain,
+    filter::{
+        CompileError, Source,
+        classic::{Instruction, listing},
+        compile,
+        ebpf::Ebpf,
+        translate::translate,
+    },
+    kernel::capture::room,
+    packet::LinkType,
+    sink::SinkError,
+    sys::pcap::{Library, PcapError},
+};
+
+/// `ret #262144`: what an empty expression means, which needs no libpcap.
+const EVERYTHING: [Instruction; 1] = [Instruction {
+    code: 0x06,
+    jt: 0,
+    jf: 0,
+    k: 262_144,
+}];
+
+/// What the kernel is to run on each packet of an interface.
+pub(super) fn for_kernel(expression: &str, snaplen: u32) -> Result<Vec<Ebpf>, Failure> {
+    // Every veth is an Ethernet device.
+    let classic = if expression.trim().is_empty() {
+        EVERYTHING.to_vec()
+    } else {
+        let library = Library::open().map_err(|error| of_compile(&error.into()))?;
+        compile(
+            &library,
+            LinkType::ETHERNET,
+            snaplen,
+            expression,
+            Source::Iface,
+        )
+        .map_err(|error| of_compile(&error))?
+    };
+    translated(&classic)
+}
+
+fn translated(classic: &[Instruction]) -> Result<Vec<Ebpf>, Failure> {
+    let room = room().map_err(|error| Failure::Failed {
+        message: error_chain(&error),
+        hint: None,
+    })?;
+    translate(classic, room).map_err(|error| Failure::Usage {
+        message: error.to_string(),
+        hint: None,
+    })
+}
+
+/// `-d`.
+pub(super) fn dump(args: &CaptureArgs, expression: &str) -> Result<(), Failure> {
+    let library = Library::open().map_err(|error| of_compile(&error.into()))?;
+    let source = if args.read.is_some() {
+        Source::File
+    } else {
+        Source::Iface
+    };
+    let classic = compile(
+        &library,
+        LinkType::ETHERNET,
+        args.snaplen,
+        expression,
+        source,
+    )
+    .map_err(|error| of_compile(&error))?;
+    let mut text = String::new();
+    for line in listing(&library, &classic) {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    if source == Source::Iface {
+        text.push('\n');
+        for (place, instruction) in translated(&classic)?.iter().enumerate() {
+            text.push_str(&format!("{place:4}: {instruction}\n"));
+        }
+    }
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|error| SinkError::from(error).into()),
+    }
+}
+
+/// A wrong expression is shown with a mark under the place.
+pub(super) fn of_compile(error: &CompileError) -> Failure {
+    let hint = error.hint().map(str::to_owned);
+    match error {
+        CompileError::Expression(bad) => {
+            let message = format!("the filter is wrong: {bad}");
+            Failure::Expression {
+                message,
+                caret: bad.caret(),
+            }
+        }
+        CompileError::Pcap(PcapError::Live {
+            is_denied: true, ..
+        }) => Failure::Missing {
+            message: error_chain(error),
+            hint: hint.unwrap_or_default(),
+        },
+        CompileError::Pcap(_) => Failure::Failed {
+            message: error_chain(error),
+            hint,
+        },
+    }
+}

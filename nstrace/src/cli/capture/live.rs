@@ -1,0 +1,179 @@
+//! A capture of namespaces.
+
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
+
+use nstrace_ebpf::wire::MAX_SNAPLEN;
+
+use super::{
+    super::{
+        Failure,
+        args::{CaptureArgs, GlobalArgs},
+        watch,
+    },
+    filter, print,
+};
+use crate::{
+    engine::{
+        EngineError, Host,
+        capture::{self, CaptureConfig, CaptureSignals, Ended, OutputError, Outputs, Plan},
+    },
+    error_chain,
+    kernel::capture::CaptureRequest,
+    sink::savefile::{Rotation, SaveError, SaveFile, SaveOptions},
+    state::capture::Scope,
+    sys::{self, clock},
+    topology::target::Target,
+};
+
+pub(super) fn run(
+    global: &GlobalArgs,
+    args: &CaptureArgs,
+    targets: Vec<Target>,
+    expression: String,
+) -> Result<(), Failure> {
+    if targets.is_empty() != args.all {
+        return Err(Failure::Usage {
+            message: if args.all {
+                "TARGETs beside --all".to_owned()
+            } else {
+                "nothing to capture".to_owned()
+            },
+            hint: Some(
+                "nstrace capture TARGET.. [FILTER], or: nstrace capture --all [FILTER]; \
+                        what can be a TARGET: nstrace ls"
+                    .to_owned(),
+            ),
+        });
+    }
+    let snaplen = if args.snaplen == 0 {
+        MAX_SNAPLEN
+    } else {
+        args.snaplen
+    };
+    let filter = filter::for_kernel(&expression, snaplen)?;
+    Failure::unless_privileged()?;
+    let host = Host::look(&global.docker_root)?;
+    watch::check_targets(&targets, &host.topology)?;
+    watch::say_if_empty(&host.topology);
+    let scope = Scope {
+        targets,
+        follows: !args.no_follow,
+        filter: (!expression.is_empty()).then_some(expression),
+        snaplen,
+    };
+    let plan = Plan {
+        config: CaptureConfig {
+            scope,
+            request: CaptureRequest {
+                slots: 0,
+                buffer: args.buffer,
+                snaplen,
+                directions: args.direction.bits(),
+                filter,
+            },
+            max_interfaces: args.max_interfaces,
+            count: args.count,
+            mechanism: args.attach.mechanism,
+            may_expedite: !args.attach.no_expedite,
+        },
+        duration: args.duration,
+        full_check: args.attach.full_check,
+        is_quiet: args.quiet,
+        prints: args.write.is_none() || args.print,
+    };
+    let is_several = args.all || plan.config.scope.targets.len() > 1;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| EngineError::Start(error.to_string()))?;
+    let ended = runtime.block_on(async {
+        // Before the file is made: from here on a signal ends the capture in order.
+        let signals = CaptureSignals::handle()?;
+        let outputs = outputs(args, is_several)?;
+        Ok::<_, Failure>(capture::run(plan, host, outputs, signals).await?)
+    })?;
+    judge(args, &ended)
+}
+
+/// The file and the text that are asked for.
+fn outputs(args: &CaptureArgs, is_several: bool) -> Result<Outputs, Failure> {
+    let file = match &args.write {
+        Some(path) => {
+            Some(SaveFile::create(save_options(args, path)).map_err(|error| of_save(&error))?)
+        }
+        None => None,
+    };
+    Ok(Outputs {
+        is_prompt: args.packet_buffered || file.as_ref().is_some_and(SaveFile::is_stream),
+        file,
+        text: (args.write.is_none() || args.print).then(|| print::printer(args, is_several)),
+    })
+}
+
+pub(super) fn save_options(args: &CaptureArgs, path: &std::path::Path) -> SaveOptions {
+    SaveOptions {
+        path: path.to_owned(),
+        format: args.format,
+        force: args.force,
+        rotation: Rotation {
+            size: args.rotate_size,
+            seconds: args.rotate_seconds,
+            count: args.rotate_count,
+        },
+        min_free: args.min_free,
+        owner: sys::user_behind_sudo(),
+        start: clock::clocks().wall,
+        kernel: sys::kernel_release(),
+    }
+}
+
+/// Says what became of the packets, and what that means for the exit code.
+fn judge(args: &CaptureArgs, ended: &Ended) -> Result<(), Failure> {
+    let Some(report) = &ended.report else {
+        return Err(Failure::Output {
+            message: "the reader of the output does not read: what it has not taken is not known"
+                .to_owned(),
+            hint: None,
+        });
+    };
+    // Nothing is left to tell it to if stderr is gone.
+    drop(io::stderr().write_all(report.to_string().as_bytes()));
+    match &ended.error {
+        Some(error) if error.is_enough() => {}
+        Some(OutputError::Save(error)) => return Err(of_save(error)),
+        Some(error) => {
+            return Err(Failure::Output {
+                message: error_chain(error),
+                hint: None,
+            });
+        }
+        None => {}
+    }
+    let total = report.total();
+    let dropped = total.lost_ring + total.lost_disk;
+    if args.fail_on_drop && dropped > 0 {
+        return Err(Failure::Dropped(format!(
+            "{dropped} of {} packets that matched were dropped",
+            total.matched
+        )));
+    }
+    if ended.is_gone {
+        return Err(Failure::Gone(format!(
+            "everything that was captured is gone, after {:.1} s",
+            report.took.max(Duration::ZERO).as_secs_f64()
+        )));
+    }
+    Ok(())
+}
+
+pub(super) fn of_save(error: &SaveError) -> Failure {
+    let (message, hint) = (error_chain(error), error.hint().map(str::to_owned));
+    if error.is_usage() {
+        Failure::Usage { message, hint }
+    } else {
+        Failure::Output { message, hint }
+    }
+}

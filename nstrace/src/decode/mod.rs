@@ -1,5 +1,7 @@
 //! Ring bytes to records. Total: it never panics, and says how much it could not read.
 
+pub mod packet;
+
 use nstrace_ebpf::wire::{Sample, Spill, WIRE_VERSION};
 use zerocopy::FromBytes as _;
 

@@ -3,6 +3,7 @@
 mod flow;
 pub mod flows;
 pub mod ls;
+pub mod packet;
 #[cfg(test)]
 mod sample;
 pub mod savefile;

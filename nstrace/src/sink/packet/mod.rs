@@ -1,0 +1,10 @@
+//! Captured packets as lines: text in tcpdump's manner, or JSON.
+//!
+//! All of it is pure and total: bytes and options in, text out, whatever the bytes are.
+
+pub mod json;
+mod style;
+mod text;
+
+pub use style::{Hex, Names, NoNames, Proto, Style, TimeStyle};
+pub use text::Text;

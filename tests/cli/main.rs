@@ -4,6 +4,8 @@
     reason = "a test that cannot go on panics, with its stack"
 )]
 
+mod tcpdump;
+
 use std::process::{Command, Output, Stdio};
 
 /// Runs nstrace without any capability, whoever runs the test.

@@ -1,6 +1,7 @@
 //! ARP and its relatives.
 
 use super::{
+    dump,
     line::{Line, Printed, say},
     link::{ETHERTYPES, IPV4},
 };
@@ -132,7 +133,7 @@ impl Line<'_> {
                 self.arp_ip(&arp, false)?;
             }
             _ => {
-                self.default_dump(data);
+                dump::hex(self.out, data);
                 return Ok(());
             }
         }

@@ -181,7 +181,7 @@ impl Line<'_> {
             at = self.dns_question(message, at)?;
         }
         if self.style.verbose > 1 {
-            at = self.dns_section(message, at, answers, " an:")?;
+            at = self.dns_records(message, at, answers)?;
             at = self.dns_section(message, at, authorities, " ns:")?;
             self.dns_section(message, at, additional, " ar:")?;
         }
@@ -301,8 +301,9 @@ impl Line<'_> {
         match record.kind {
             // A
             1 => {
+                let address = Ipv4Addr::from(message.array::<4>(record.data)?);
                 self.out.push(' ');
-                self.ipv4(Ipv4Addr::from(message.array::<4>(record.data)?));
+                self.ipv4(address);
             }
             // NS, CNAME, PTR, DNAME
             2 | 5 | 12 | 39 => {
@@ -346,8 +347,9 @@ impl Line<'_> {
             }
             // AAAA
             28 => {
+                let address = Ipv6Addr::from(message.array::<16>(record.data)?);
                 self.out.push(' ');
-                self.ipv6(Ipv6Addr::from(message.array::<16>(record.data)?));
+                self.ipv6(address);
             }
             // SRV
             33 => {

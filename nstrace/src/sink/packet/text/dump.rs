@@ -1,5 +1,7 @@
 //! The bytes of a packet below its line.
 
+use std::fmt::Write as _;
+
 use super::line::hex_digits;
 use crate::decode::packet::Bytes;
 
@@ -12,13 +14,8 @@ const COLUMNS: usize = ROW / 2 * 5;
 /// Appends rows of offset, hex and ASCII, each after a newline.
 pub(super) fn hex(out: &mut String, bytes: Bytes<'_>) {
     for (place, row) in bytes.0.chunks(ROW).enumerate() {
-        out.push_str("\n\t0x");
-        let offset = u16::try_from(place * ROW & 0xffff).unwrap_or_default();
-        if let Some(beyond) = (place * ROW).checked_shr(16).filter(|beyond| *beyond > 0) {
-            out.push_str(&format!("{beyond:x}"));
-        }
-        out.extend(offset.to_be_bytes().into_iter().flat_map(hex_digits));
-        out.push_str(": ");
+        out.push_str("\n\t");
+        offset(out, place * ROW);
         let start = out.len();
         for pair in row.chunks(2) {
             out.push(' ');
@@ -28,6 +25,22 @@ pub(super) fn hex(out: &mut String, bytes: Bytes<'_>) {
         out.extend(std::iter::repeat_n(' ', missing + 2));
         out.extend(row.iter().map(|byte| graphic(*byte).unwrap_or('.')));
     }
+}
+
+/// Appends rows of offset and hex, each after an indent.
+pub(super) fn plain(out: &mut String, indent: &str, bytes: Bytes<'_>) {
+    for (place, row) in bytes.0.chunks(ROW).enumerate() {
+        out.push_str(indent);
+        offset(out, place * ROW);
+        for pair in row.chunks(2) {
+            out.push(' ');
+            out.extend(pair.iter().copied().flat_map(hex_digits));
+        }
+    }
+}
+
+fn offset(out: &mut String, offset: usize) {
+    write!(out, "0x{offset:04x}: ").unwrap_or_default();
 }
 
 /// Appends the bytes as ASCII after a newline. Their line breaks are kept.

@@ -3,12 +3,13 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::{
+    dump,
     ip::{ICMPV6, Ip, TCP, UDP},
     line::{Line, Printed, say},
 };
 use crate::decode::packet::{Bytes, Cut};
 
-const TYPES: [(u16, &str); 23] = [
+const TYPES: [(u16, &str); 29] = [
     (1, "destination unreachable"),
     (2, "packet too big"),
     (3, "time exceeded in-transit"),
@@ -31,7 +32,13 @@ const TYPES: [(u16, &str); 23] = [
     (143, "multicast listener report v2"),
     (144, "ha discovery request"),
     (145, "ha discovery reply"),
+    (146, "mobile router solicitation"),
+    (147, "mobile router advertisement"),
     (155, "RPL"),
+    (160, "extended echo request"),
+    (161, "extended echo reply"),
+    (200, "mtrace message"),
+    (201, "mtrace response"),
 ];
 
 /// Where the packet begins that an error is about.
@@ -40,6 +47,11 @@ const INNER: usize = 8;
 impl Line<'_> {
     pub(super) fn icmp6(&mut self, data: Bytes<'_>, length: usize, ip: &Ip) -> Printed {
         self.layer = "icmp6";
+        if length == 0 {
+            self.str("ICMP6, length 0");
+            self.invalid();
+            return Ok(());
+        }
         let is_verbose = self.style.verbose > 0;
         if is_verbose && !ip.is_fragment {
             match Self::checksum(data, length, 2, Some((ip, ICMPV6))) {
@@ -62,12 +74,17 @@ impl Line<'_> {
             &TYPES,
             format_args!("unknown icmp6 type ({kind})"),
         );
-        let has_length_first = is_verbose && matches!(kind, 133..=137);
-        if has_length_first {
+        // As tcpdump has it: with -v others say no length.
+        if is_verbose && matches!(kind, 133..=137) {
             say!(self, ", length {length}");
         }
         let code = data.u8(1)?;
         match kind {
+            1 if code > 4 => {
+                say!(self, ", unknown unreach code ({code})");
+                self.icmp6_unknown(data, length);
+                return Ok(());
+            }
             1 => self.icmp6_unreachable(data, code)?,
             2 => say!(self, ", mtu {}", data.u32(4)?),
             3 => match code {
@@ -103,12 +120,22 @@ impl Line<'_> {
             131 | 132 => self.listener(data)?,
             133..=137 => self.neighbor(kind, data, length)?,
             143 => self.listener_report(data, length)?,
-            _ => {}
+            _ => {
+                say!(self, ", length {length}");
+                self.icmp6_unknown(data, length);
+                return Ok(());
+            }
         }
-        if !has_length_first {
+        if !is_verbose {
             say!(self, ", length {length}");
         }
         Ok(())
+    }
+
+    fn icmp6_unknown(&mut self, data: Bytes<'_>, length: usize) {
+        if self.style.verbose <= 1 {
+            dump::plain(self.out, "\n\t", data.upto(length));
+        }
     }
 
     fn icmp6_unreachable(&mut self, data: Bytes<'_>, code: u8) -> Printed {
@@ -125,7 +152,7 @@ impl Line<'_> {
                 return Ok(());
             }
             3 => self.str(", unreachable address "),
-            4 => {
+            _ => {
                 self.str(", unreachable port");
                 let Some((protocol, port)) = upper_port(data.from(INNER)) else {
                     return Err(Cut);
@@ -133,10 +160,6 @@ impl Line<'_> {
                 self.str(", ");
                 self.host(inner()?);
                 self.unreachable_port(protocol, port);
-                return Ok(());
-            }
-            _ => {
-                say!(self, ", unknown unreach code ({code})");
                 return Ok(());
             }
         }

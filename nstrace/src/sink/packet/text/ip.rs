@@ -171,11 +171,11 @@ impl Line<'_> {
             say!(self, "truncated-ip - {} bytes missing! ", total - length);
         }
         if total < header_len {
-            if total > 0 {
+            if total > 0 || length <= 65_535 {
                 say!(self, "bad-len {total}");
                 return Ok(());
             }
-            // A segment that the device is still to cut: it has no length yet.
+            // Longer than the field can say, so that it says nothing.
             total = length;
         }
         let data = data.upto(total);

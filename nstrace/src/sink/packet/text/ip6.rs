@@ -115,6 +115,10 @@ impl Line<'_> {
                 self.cut();
                 return Ok(());
             }
+            // Longer than the field can say, so that it says nothing.
+            Walk { payload_len: 0, .. } if length > 65_535 && matches!(next, TCP | UDP) => {
+                length.saturating_sub(at)
+            }
             Walk { payload_len: 0, .. } => 0,
             Walk { .. } => total.saturating_sub(at),
         };
@@ -163,7 +167,7 @@ impl Line<'_> {
                     return Ok(Some(0));
                 }
                 walk.has_hop_by_hop = true;
-                self.layer = "hbh";
+                self.layer = "hbhopt";
                 let len = self.ip6_options("HBH ", header, Some(walk))?;
                 if walk.payload_len == 0 && !walk.has_jumbo {
                     self.str("[No valid Jumbo Payload Hop-by-Hop option found]");
@@ -203,15 +207,13 @@ impl Line<'_> {
             let size = match kind {
                 0 => 1,
                 _ if left < 2 => {
-                    say!(self, "[remaining length {left} < 2]");
-                    self.invalid();
+                    self.cut();
                     return Ok(0);
                 }
                 _ => usize::from(options.u8(at + 1)?) + 2,
             };
             if left < size {
-                say!(self, "[remaining length {left} < {size}]");
-                self.invalid();
+                self.cut();
                 return Ok(0);
             }
             let value = Bytes(options.slice(at, size)?).from(2);
@@ -256,7 +258,7 @@ impl Line<'_> {
                 );
             }
             (_, Some(jumbo)) => say!(self, "(jumbo: {jumbo}{note}) "),
-            _ => say!(self, "(unknown opt-type 0x{kind:02x} len={})", value.len()),
+            _ => say!(self, "(opt_type 0x{kind:02x}: len={})", value.len()),
         }
     }
 

@@ -169,9 +169,9 @@ impl Line<'_> {
         Ok(true)
     }
 
-    /// The bytes of what is not known, if none are asked for anyway.
-    pub(super) fn default_dump(&mut self, data: Bytes<'_>) {
-        if self.style.hex == Hex::None && !self.style.ascii {
+    /// The bytes of what is not known, if they are not asked for anyway or too much.
+    fn default_dump(&mut self, data: Bytes<'_>) {
+        if self.style.hex == Hex::None && !self.style.ascii && !self.style.quiet {
             dump::hex(self.out, data);
         }
     }

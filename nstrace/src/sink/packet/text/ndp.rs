@@ -3,6 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::{
+    dump,
     icmp6::address,
     line::{Line, Printed, say},
 };
@@ -118,6 +119,9 @@ impl Line<'_> {
             self.name_of(kind.into(), &OPTIONS, format_args!("unknown"));
             say!(self, " option ({kind}), length {len} ({units}): ");
             self.neighbor_option(kind, option)?;
+            if self.style.verbose > 1 {
+                dump::plain(self.out, "\n\t    ", option.from(2));
+            }
             data = data.from(len);
             left = left.saturating_sub(len);
         }
@@ -187,13 +191,9 @@ impl Line<'_> {
                     at = crate::decode::packet::dns::skip_name(option, at)?;
                 }
             }
-            _ => {
-                self.str("\n\t  0x0000: ");
-                for pair in value.0.chunks(2) {
-                    self.out.push(' ');
-                    self.hex(pair);
-                }
-            }
+            // As tcpdump has it, what comes after it is not looked at.
+            _ if self.style.verbose == 1 => dump::plain(self.out, "\n\t  ", value),
+            _ => {}
         }
         Ok(())
     }

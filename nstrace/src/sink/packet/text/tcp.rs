@@ -264,7 +264,10 @@ impl Line<'_> {
                 say!(self, " 0x{timeout:x} {seconds}");
                 expected = 2;
             }
-            (34, ..) => self.tcp_fast_open(value),
+            (34, ..) => {
+                self.out.push(' ');
+                self.tcp_fast_open(value);
+            }
             (254, Ok(0xf989), ..) => {
                 self.str("-tfo");
                 self.tcp_fast_open(bytes.from(2).0);

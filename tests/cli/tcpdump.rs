@@ -1,0 +1,235 @@
+//! What is printed of a packet, against what tcpdump prints of it.
+//!
+//! Judged by 4.99.3; a newer one words a few malformed packets differently.
+
+#[path = "../../nstrace/src/sink/packet/corpus.rs"]
+mod corpus;
+
+use std::{fs, path::Path, process::Command};
+
+use corpus::{Sample, corpus};
+use jiff::tz::TimeZone;
+use nstrace::{
+    packet::{CaptureIface, LinkType, Packet},
+    sink::packet::{Hex, NoNames, Style, Text, TimeStyle},
+};
+
+/// A packet as it is captured.
+struct Captured {
+    name: String,
+    time: u64,
+    orig_len: u32,
+    data: Vec<u8>,
+}
+
+const NANOS: u64 = 1_000_000_000;
+/// 2026-11-21T01:46:40Z, and a bit that microseconds do not show.
+const START: u64 = 1_795_225_600 * NANOS + 123_456_789;
+
+/// Each options of tcpdump's, and the style that is their like.
+fn styles() -> Vec<(Vec<&'static str>, Style)> {
+    let plain = Style::default();
+    let with = |options: &[&'static str], change: &dyn Fn(&mut Style)| {
+        let mut style = plain;
+        change(&mut style);
+        (options.to_vec(), style)
+    };
+    vec![
+        with(&[], &|_| {}),
+        with(&["-e"], &|style| style.link = true),
+        with(&["-q"], &|style| style.quiet = true),
+        with(&["-q", "-e"], &|style| {
+            (style.quiet, style.link) = (true, true)
+        }),
+        with(&["-v"], &|style| style.verbose = 1),
+        with(&["-v", "-e"], &|style| {
+            (style.verbose, style.link) = (1, true)
+        }),
+        with(&["-vv"], &|style| style.verbose = 2),
+        with(&["-vvv"], &|style| style.verbose = 3),
+        with(&["-X"], &|style| style.hex = Hex::Network),
+        with(&["-XX"], &|style| style.hex = Hex::Link),
+        with(&["-A"], &|style| style.ascii = true),
+        with(&["-t"], &|style| style.time = TimeStyle::None),
+        with(&["-tt"], &|style| style.time = TimeStyle::Epoch),
+        with(&["-ttt"], &|style| style.time = TimeStyle::Delta),
+        with(&["-tttt"], &|style| style.time = TimeStyle::Date),
+        with(&["-ttttt"], &|style| style.time = TimeStyle::Elapsed),
+    ]
+}
+
+fn pcap(link_type: u16, packets: &[Captured]) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut put = |number: u32| file.extend(number.to_le_bytes());
+    put(0xa1b2_c3d4);
+    put(4 << 16 | 2);
+    put(0);
+    put(0);
+    put(262_144);
+    put(link_type.into());
+    for packet in packets {
+        for number in [
+            packet.time / NANOS,
+            packet.time % NANOS / 1000,
+            packet.data.len() as u64,
+        ] {
+            file.extend(u32::try_from(number).unwrap().to_le_bytes());
+        }
+        file.extend(packet.orig_len.to_le_bytes());
+        file.extend(&packet.data);
+    }
+    file
+}
+
+/// What is printed of each packet: a line, and those below it, which begin with white space.
+fn by_packet(text: &str) -> Vec<String> {
+    let mut packets: Vec<String> = Vec::new();
+    for line in text.lines() {
+        // A time of -ttt begins with a space or a sign.
+        let is_first = !line.starts_with(['\t', ' ']) || line.starts_with(" 0");
+        match packets.last_mut() {
+            Some(packet) if !is_first => {
+                packet.push('\n');
+                packet.push_str(line);
+            }
+            _ => packets.push(line.to_owned()),
+        }
+    }
+    packets
+}
+
+fn iface(link_type: u16) -> CaptureIface {
+    CaptureIface {
+        name: "web/eth0".to_owned(),
+        netns: "web".to_owned(),
+        description: String::new(),
+        link_type: LinkType(link_type),
+        mac: None,
+        addresses: Vec::new(),
+        filter: None,
+        snaplen: 262_144,
+    }
+}
+
+fn ours(style: Style, link_type: u16, packets: &[Captured]) -> Vec<String> {
+    let mut text = Text::new(style, TimeZone::UTC, Box::new(NoNames));
+    let iface = iface(link_type);
+    let print = |packet: &Captured| {
+        let mut out = String::new();
+        let packet = Packet {
+            time: packet.time,
+            iface: 0,
+            direction: None,
+            orig_len: packet.orig_len,
+            data: &packet.data,
+            lost: 0,
+        };
+        text.packet(&mut out, &packet, &iface);
+        out.strip_suffix('\n').unwrap().to_owned()
+    };
+    packets.iter().map(print).collect()
+}
+
+fn tcpdump(options: &[&str], file: &Path) -> Vec<String> {
+    let output = Command::new("tcpdump")
+        .args(["-nn"])
+        .args(options)
+        .arg("-r")
+        .arg(file)
+        .env("TZ", "UTC")
+        .output()
+        .expect("tcpdump is installed: cargo xtask setup --tests");
+    assert!(output.status.success(), "{output:?}");
+    by_packet(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// Compares what is printed of packets of one link type, in all styles.
+fn compare(link_type: u16, packets: &[Captured], is_known: impl Fn(&[&str], &str, &str) -> bool) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("corpus.pcap");
+    fs::write(&file, pcap(link_type, packets)).unwrap();
+    let mut differences = Vec::new();
+    let only = std::env::var("ONLY").unwrap_or_default();
+    for (options, style) in styles() {
+        if !only.is_empty() && options.join("") != only {
+            continue;
+        }
+        let ours = ours(style, link_type, packets);
+        let theirs = tcpdump(&options, &file);
+        let is_ascii = style.ascii;
+        if is_ascii || style.time == TimeStyle::None {
+            // Its lines may begin with anything.
+            let ours = by_packet(&ours.join("\n")).join("\n");
+            let (ours, theirs) = (ours, theirs.join("\n"));
+            if ours != theirs {
+                let at = ours
+                    .lines()
+                    .zip(theirs.lines())
+                    .find(|(ours, theirs)| ours != theirs);
+                differences.push(format!("{options:?}: {at:#?}"));
+            }
+            continue;
+        }
+        assert_eq!(ours.len(), theirs.len(), "{options:?}");
+        for ((packet, ours), theirs) in packets.iter().zip(ours).zip(theirs) {
+            if ours != theirs && !is_known(&options, &ours, &theirs) {
+                differences.push(format!(
+                    "{options:?} {}\n ours:   {ours}\n theirs: {theirs}",
+                    packet.name
+                ));
+            }
+        }
+    }
+    assert!(
+        differences.is_empty(),
+        "{} differences\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
+}
+
+fn captured(samples: &[Sample], link_type: u16) -> Vec<Captured> {
+    let samples = samples
+        .iter()
+        .filter(|sample| sample.link_type == link_type);
+    let mut time = START;
+    samples
+        .map(|sample| {
+            time += 12_345_678;
+            Captured {
+                name: sample.name.to_owned(),
+                time,
+                orig_len: u32::try_from(sample.data.len()).unwrap(),
+                data: sample.data.clone(),
+            }
+        })
+        .collect()
+}
+
+const LINK_TYPES: [u16; 5] = [1, 101, 0, 113, 276];
+
+#[test]
+fn whole_packets_are_printed_as_tcpdump_does() {
+    let samples = corpus();
+    for link_type in LINK_TYPES {
+        compare(link_type, &captured(&samples, link_type), |_, _, _| false);
+    }
+}
+
+#[test]
+fn packets_cut_at_each_byte_are_printed_as_tcpdump_does() {
+    let samples = corpus();
+    for link_type in LINK_TYPES {
+        let mut cut = Vec::new();
+        for whole in captured(&samples, link_type) {
+            for len in 1..whole.data.len() {
+                cut.push(Captured {
+                    name: format!("{} cut to {len}", whole.name),
+                    data: whole.data[..len].to_vec(),
+                    ..whole
+                });
+            }
+        }
+        compare(link_type, &cut, |_, _, _| false);
+    }
+}

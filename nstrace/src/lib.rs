@@ -104,6 +104,7 @@ pub mod engine;
 pub mod filter;
 pub mod kernel;
 pub mod packet;
+pub mod savefile;
 pub mod services;
 pub mod sink;
 pub mod state;

@@ -224,7 +224,7 @@ impl SaveFile {
             return Err(SaveError::NoInterface(packet.iface));
         };
         iface.taken += 1;
-        iface.lost_ring += packet.lost;
+        iface.lost_ring = iface.lost_ring.saturating_add(packet.lost);
         if self.stream.is_none() {
             iface.lost += 1;
             return Err(SaveError::Closed);
@@ -523,7 +523,7 @@ impl Iface {
     fn counts(&self) -> CaptureCounts {
         let captured = self.taken - self.lost;
         CaptureCounts {
-            matched: captured + self.lost_ring,
+            matched: captured.saturating_add(self.lost_ring),
             captured,
             lost_ring: self.lost_ring,
             lost_disk: 0,

@@ -40,7 +40,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     };
     let number: u64 = digits
         .parse()
-        .map_err(|_| format!("`{digits}` is not a number"))?;
+        .map_err(|error| format!("`{digits}`: {error}"))?;
     match number.checked_mul(unit) {
         Some(0) => Err("must be more than 0".to_owned()),
         Some(size) => Ok(size),

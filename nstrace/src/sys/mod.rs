@@ -12,6 +12,7 @@ pub mod netns;
 pub mod pcap;
 pub mod proc;
 pub mod rcu;
+pub mod resolve;
 pub mod ring;
 pub mod runtime;
 pub mod savefile;

@@ -13,18 +13,16 @@ use super::{
         args::{CaptureArgs, GlobalArgs},
         watch,
     },
-    filter, print,
+    filter, output,
 };
 use crate::{
     engine::{
         EngineError, Host,
-        capture::{self, CaptureConfig, CaptureSignals, Ended, OutputError, Outputs, Plan},
+        capture::{self, CaptureConfig, CaptureSignals, Ended, OutputError, Plan},
     },
     error_chain,
     kernel::capture::CaptureRequest,
-    sink::savefile::{Rotation, SaveError, SaveFile, SaveOptions},
     state::capture::Scope,
-    sys::{self, clock},
     topology::target::Target,
 };
 
@@ -92,42 +90,10 @@ pub(super) fn run(
     let ended = runtime.block_on(async {
         // Before the file is made: from here on a signal ends the capture in order.
         let signals = CaptureSignals::handle()?;
-        let outputs = outputs(args, is_several)?;
+        let outputs = output::outputs(args, is_several)?;
         Ok::<_, Failure>(capture::run(plan, host, outputs, signals).await?)
     })?;
     judge(args, &ended)
-}
-
-/// The file and the text that are asked for.
-fn outputs(args: &CaptureArgs, is_several: bool) -> Result<Outputs, Failure> {
-    let file = match &args.write {
-        Some(path) => {
-            Some(SaveFile::create(save_options(args, path)).map_err(|error| of_save(&error))?)
-        }
-        None => None,
-    };
-    Ok(Outputs {
-        is_prompt: args.packet_buffered || file.as_ref().is_some_and(SaveFile::is_stream),
-        file,
-        text: (args.write.is_none() || args.print).then(|| print::printer(args, is_several)),
-    })
-}
-
-pub(super) fn save_options(args: &CaptureArgs, path: &std::path::Path) -> SaveOptions {
-    SaveOptions {
-        path: path.to_owned(),
-        format: args.format,
-        force: args.force,
-        rotation: Rotation {
-            size: args.rotate_size,
-            seconds: args.rotate_seconds,
-            count: args.rotate_count,
-        },
-        min_free: args.min_free,
-        owner: sys::user_behind_sudo(),
-        start: clock::clocks().wall,
-        kernel: sys::kernel_release(),
-    }
 }
 
 /// Says what became of the packets, and what that means for the exit code.
@@ -143,7 +109,7 @@ fn judge(args: &CaptureArgs, ended: &Ended) -> Result<(), Failure> {
     drop(io::stderr().write_all(report.to_string().as_bytes()));
     match &ended.error {
         Some(error) if error.is_enough() => {}
-        Some(OutputError::Save(error)) => return Err(of_save(error)),
+        Some(OutputError::Save(error)) => return Err(output::of_save(error)),
         Some(error) => {
             return Err(Failure::Output {
                 message: error_chain(error),
@@ -167,13 +133,4 @@ fn judge(args: &CaptureArgs, ended: &Ended) -> Result<(), Failure> {
         )));
     }
     Ok(())
-}
-
-pub(super) fn of_save(error: &SaveError) -> Failure {
-    let (message, hint) = (error_chain(error), error.hint().map(str::to_owned));
-    if error.is_usage() {
-        Failure::Usage { message, hint }
-    } else {
-        Failure::Output { message, hint }
-    }
 }

@@ -2,7 +2,9 @@
 
 mod filter;
 mod live;
+mod output;
 mod print;
+mod read;
 mod words;
 
 use super::{
@@ -19,5 +21,8 @@ pub(super) fn run(global: &GlobalArgs, args: &CaptureArgs) -> Result<(), Failure
     if args.dump_filter {
         return filter::dump(args, &expression);
     }
-    live::run(global, args, targets, expression)
+    match &args.read {
+        Some(path) => read::run(args, path, targets, expression),
+        None => live::run(global, args, targets, expression),
+    }
 }

@@ -30,7 +30,7 @@ use tokio::{
 };
 
 pub use self::{
-    output::{OutputError, Outputs, PrintPacket},
+    output::{OutputError, Outputs, PrintPacket, Writer},
     recorder::{News, Progress},
     report::{Attached, IfaceReport, Report},
     session::{CaptureConfig, CaptureEvent, Session},

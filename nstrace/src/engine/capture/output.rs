@@ -36,6 +36,9 @@ impl OutputError {
 pub trait PrintPacket: Send {
     /// Appends the line or lines of one packet.
     fn packet(&mut self, out: &mut Vec<u8>, packet: &Packet<'_>, iface: &CaptureIface);
+
+    /// Takes in names of addresses.
+    fn names(&mut self, names: &[(IpAddr, String)]);
 }
 
 /// What a capture writes to.
@@ -48,8 +51,8 @@ pub struct Outputs {
     pub text: Option<Box<dyn PrintPacket>>,
 }
 
-/// The same, at work.
-pub(super) struct Writer {
+/// The same, at work. It takes all that comes: what fails is told once, and what came later is counted.
+pub struct Writer {
     outputs: Outputs,
     text: Vec<u8>,
     /// For a packet whose tag has to be put back into it before it is printed.
@@ -63,7 +66,9 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(outputs: Outputs) -> Self {
+    /// Nothing written yet.
+    #[must_use]
+    pub fn new(outputs: Outputs) -> Self {
         Self {
             outputs,
             text: Vec::new(),
@@ -76,7 +81,7 @@ impl Writer {
     }
 
     /// An interface, numbered in the order of introduction.
-    pub(super) fn interface(&mut self, iface: &CaptureIface) {
+    pub fn interface(&mut self, iface: &CaptureIface) {
         self.printed.push(0);
         self.unprinted.push(0);
         if let Some(file) = &mut self.outputs.file {
@@ -85,9 +90,13 @@ impl Writer {
         }
     }
 
-    pub(super) fn names(&mut self, names: &[(IpAddr, String)]) {
+    /// Names of addresses.
+    pub fn names(&mut self, names: &[(IpAddr, String)]) {
         if let Some(file) = &mut self.outputs.file {
             file.names(names);
+        }
+        if let Some(text) = &mut self.outputs.text {
+            text.names(names);
         }
     }
 
@@ -98,14 +107,10 @@ impl Writer {
         }
     }
 
-    /// Whether there is room for no more: the file's own limit was reached.
+    /// Takes a packet of an interface that was introduced. Whether there is room for no more: the file's
+    /// own limit was reached, and the packet was not taken.
     #[inline]
-    pub(super) fn packet(
-        &mut self,
-        packet: &Packet<'_>,
-        tag: Option<Tag>,
-        iface: &CaptureIface,
-    ) -> bool {
+    pub fn packet(&mut self, packet: &Packet<'_>, tag: Option<Tag>, iface: &CaptureIface) -> bool {
         if let Some(file) = &mut self.outputs.file {
             match file.packet(packet, tag) {
                 Ok(Saved::Yes) => {}
@@ -152,7 +157,7 @@ impl Writer {
     }
 
     /// Writes all that waits.
-    pub(super) fn flush(&mut self) {
+    pub fn flush(&mut self) {
         self.flush_text();
         if let Some(file) = &mut self.outputs.file
             && !self.has_failed
@@ -163,7 +168,7 @@ impl Writer {
     }
 
     /// Ends the file.
-    pub(super) fn finish(&mut self, counts: &[CaptureCounts], end: u64) {
+    pub fn finish(&mut self, counts: &[CaptureCounts], end: u64) {
         self.flush_text();
         if let Some(file) = &mut self.outputs.file {
             let result = file.finish(counts, end);
@@ -172,7 +177,8 @@ impl Writer {
     }
 
     /// How many packets of an interface were captured, and how many could not be written.
-    pub(super) fn count(&self, iface: usize) -> (u64, u64) {
+    #[must_use]
+    pub fn count(&self, iface: usize) -> (u64, u64) {
         match &self.outputs.file {
             Some(file) => {
                 let tally = file.tally(iface);
@@ -186,7 +192,7 @@ impl Writer {
     }
 
     /// What has failed, once.
-    pub(super) fn failure(&mut self) -> Option<OutputError> {
+    pub fn failure(&mut self) -> Option<OutputError> {
         self.failed.take()
     }
 

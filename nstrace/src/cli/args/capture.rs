@@ -160,6 +160,18 @@ pub struct CaptureArgs {
     pub attach: AttachArgs,
 }
 
+impl CaptureArgs {
+    /// At most so many bytes of a packet.
+    #[must_use]
+    pub const fn snaplen(&self) -> u32 {
+        if self.snaplen == 0 {
+            MAX_SNAPLEN
+        } else {
+            self.snaplen
+        }
+    }
+}
+
 /// Which way packets go, seen from the namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Directions {

@@ -67,7 +67,7 @@ pub(super) fn dump(args: &CaptureArgs, expression: &str) -> Result<(), Failure> 
     let classic = compile(
         &library,
         LinkType::ETHERNET,
-        args.snaplen,
+        args.snaplen(),
         expression,
         source,
     )

@@ -5,8 +5,6 @@ use std::{
     time::Duration,
 };
 
-use nstrace_ebpf::wire::MAX_SNAPLEN;
-
 use super::{
     super::{
         Failure,
@@ -46,11 +44,7 @@ pub(super) fn run(
             ),
         });
     }
-    let snaplen = if args.snaplen == 0 {
-        MAX_SNAPLEN
-    } else {
-        args.snaplen
-    };
+    let snaplen = args.snaplen();
     let filter = filter::for_kernel(&expression, snaplen)?;
     Failure::unless_privileged()?;
     let host = Host::look(&global.docker_root)?;

@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     fs::File,
     io::{self, Read},
+    net::IpAddr,
     path::Path,
 };
 
@@ -140,6 +141,8 @@ struct Replay<'a> {
     writer: Option<Writer>,
     /// Those that the writer knows.
     introduced: usize,
+    /// Names that it does not know yet.
+    names: Vec<(IpAddr, String)>,
     left: u64,
 }
 
@@ -150,12 +153,13 @@ impl<'a> Replay<'a> {
         expression: String,
     ) -> Result<Self, Failure> {
         Ok(Self {
-            filters: Filters::new(expression, args.snaplen)?,
+            filters: Filters::new(expression, args.snaplen())?,
             args,
             netnses,
             ifaces: Vec::new(),
             writer: None,
             introduced: 0,
+            names: Vec::new(),
             left: args.count.unwrap_or(u64::MAX),
         })
     }
@@ -174,7 +178,7 @@ impl<'a> Replay<'a> {
                     self.filters.add(iface.link_type)?;
                     self.ifaces.push(iface);
                 }
-                Item::Names(names) => self.writer()?.names(&names),
+                Item::Names(names) => self.names.extend(names),
                 Item::Statistics(_) => {}
                 Item::Packet(packet) => self.packet(&packet)?,
             }
@@ -199,6 +203,9 @@ impl<'a> Replay<'a> {
             writer.interface(iface);
         }
         self.introduced = self.ifaces.len();
+        if !self.names.is_empty() {
+            writer.names(&std::mem::take(&mut self.names));
+        }
         Ok(writer)
     }
 
@@ -219,10 +226,8 @@ impl<'a> Replay<'a> {
         }
         let iface = iface.clone();
         let mut packet = *packet;
-        if self.args.snaplen > 0 {
-            let most = packet.data.len().min(self.args.snaplen as usize);
-            packet.data = &packet.data[..most];
-        }
+        let most = packet.data.len().min(self.args.snaplen() as usize);
+        packet.data = &packet.data[..most];
         let writer = self.writer()?;
         let is_complete = writer.packet(&packet, None, &iface);
         check(writer)?;

@@ -214,6 +214,8 @@ impl Recorder {
             if self.looked.elapsed() >= CLOCKS {
                 self.looked = Instant::now();
                 self.account.observe();
+                // A file that is looked at meanwhile, or left by a killed process, is not far behind.
+                self.account.writer.flush();
             }
             let bytes = self.drain(bound).0;
             if bytes > 0 {

@@ -10,6 +10,7 @@
 //! what it loses; hints collapse into one; the attach thread waits.
 
 pub mod capture;
+mod capturing;
 mod host;
 mod printing;
 mod scanner;
@@ -47,11 +48,13 @@ use crate::{
         watch::{Hint, Watcher},
     },
     topology::{discover::DiscoverError, model::Topology, target::Target},
-    tui::{Effect, Screen},
+    tui::{CaptureStatus, Effect, Screen},
     untrusted::escape,
 };
 pub use host::Host;
 
+use capture::CaptureEvent;
+use capturing::Capturing;
 use printing::Printing;
 use scanner::Scanner;
 use scans::Scans;
@@ -156,6 +159,7 @@ enum Event {
     Input(Option<io::Result<TerminalEvent>>),
     ScanDue,
     Refresh,
+    Capture(CaptureEvent),
     Stop,
     Broken(&'static str),
 }
@@ -200,6 +204,9 @@ pub async fn run(
     // screen that hangs.
     let was_screen = matches!(output, Output::Screen(_));
     drop(output);
+    if let Some(CaptureStatus::Ended(how)) = engine.capturing.stop(None).await {
+        drop(writeln!(io::stderr(), "nstrace: {}", escape(&how)));
+    }
     let attached = engine.state.header().attached;
     if was_screen && attached > WORTH_A_WORD {
         // Nothing is left to tell it to if stderr is gone.
@@ -230,6 +237,12 @@ fn slot_count(config: &Config, topology: &Topology) -> u32 {
 /// Receivers stand before the threads that fill them: they are dropped first, so that no thread
 /// waits for room while it is waited for.
 struct Engine {
+    capturing: Capturing,
+    /// As the host was seen last: what a capture starts from.
+    topology: Topology,
+    /// The first event since the last look began, and that of the look that is under way.
+    hinted: Option<Instant>,
+    looking_since: Instant,
     outcomes: mpsc::Receiver<Outcome>,
     batches: mpsc::Receiver<Batch>,
     hints: mpsc::Receiver<Hint>,
@@ -297,6 +310,10 @@ impl Engine {
         let scanner = Scanner::start(discoverer, watcher.changed())
             .map_err(|error| start("look for namespaces", &error))?;
         let engine = Self {
+            capturing: Capturing::new(config.mechanism, config.may_expedite),
+            topology: Topology::default(),
+            hinted: None,
+            looking_since: Instant::now(),
             outcomes,
             batches,
             hints,
@@ -336,8 +353,7 @@ impl Engine {
     }
 
     async fn watch(&mut self, topology: Topology, output: &mut Output) -> Result<(), EngineError> {
-        self.follow(&topology);
-        drop(topology);
+        self.follow(topology);
         let mut is_first = !self.waits;
         let mut refresh_at = TokioInstant::now()
             + if self.waits {
@@ -351,11 +367,15 @@ impl Engine {
         }
         loop {
             match self.next_event(refresh_at, output).await {
-                Event::Hint => self.scans.ask(TokioInstant::now()),
+                Event::Hint => {
+                    self.hinted.get_or_insert_with(Instant::now);
+                    self.scans.ask(TokioInstant::now());
+                }
                 Event::ScanDue => {
                     if self.scans.start(TokioInstant::now()) {
                         self.watcher.changed().set_everywhere();
                     }
+                    self.looking_since = self.hinted.take().unwrap_or_else(Instant::now);
                     self.scanner.request();
                 }
                 Event::Scanned(result) => self.take_scan(result),
@@ -377,8 +397,17 @@ impl Engine {
                         }
                         Output::Screen(screen) => {
                             let snapshot = self.refresh().await;
+                            if let Some(status) = self.capturing.status() {
+                                screen.show_capture(status).map_err(EngineError::Terminal)?;
+                            }
                             self.show(screen, snapshot)?;
                         }
+                    }
+                }
+                Event::Capture(event) => {
+                    if Capturing::is_end(&event) {
+                        let status = self.capturing.stop(Some(event)).await;
+                        show_capture(output, status)?;
                     }
                 }
                 Event::Printed(result) => {
@@ -401,6 +430,14 @@ impl Engine {
                         Some(Effect::SetInterval(interval)) => {
                             self.interval = interval;
                             refresh_at = refresh_at.min(TokioInstant::now() + interval);
+                        }
+                        Some(Effect::StartCapture(order)) => {
+                            let status = self.capturing.start(order, &self.topology);
+                            screen.show_capture(status).map_err(EngineError::Terminal)?;
+                        }
+                        Some(Effect::StopCapture) => {
+                            let status = self.capturing.stop(None).await;
+                            show_capture(output, status)?;
                         }
                         Some(Effect::Ask(asked)) => {
                             self.asked = asked;
@@ -453,6 +490,7 @@ impl Engine {
             _ = terminate.recv() => Event::Stop,
             _ = hangup.recv() => Event::Stop,
             event = input(output) => event,
+            event = self.capturing.next() => Event::Capture(event),
             outcome = self.outcomes.recv() => outcome.map_or(Event::Broken("attach"), Event::Attach),
             scan = self.scanner.results.recv() => scan.map_or(Event::Broken("scan"), Event::Scanned),
             Some(Hint) = self.hints.recv() => Event::Hint,
@@ -465,7 +503,7 @@ impl Engine {
     fn take_scan(&mut self, result: Result<Topology, DiscoverError>) {
         self.scans.end(TokioInstant::now());
         match result {
-            Ok(topology) => self.follow(&topology),
+            Ok(topology) => self.follow(topology),
             Err(error) => {
                 let why = crate::error_chain(&error);
                 tracing::warn!(why, "looking for namespaces failed; trying again");
@@ -475,8 +513,10 @@ impl Engine {
         }
     }
 
-    fn follow(&mut self, topology: &Topology) {
-        self.state.follow(topology, self.now());
+    fn follow(&mut self, topology: Topology) {
+        self.state.follow(&topology, self.now());
+        self.capturing.follow(&topology, self.looking_since);
+        self.topology = topology;
         let wish = |key| Wish {
             key,
             mac: self.state.host_mac(key).map(ToOwned::to_owned),
@@ -564,6 +604,16 @@ impl Engine {
         let counters = &self.counters;
         state.tick(now, jiffies, |slot| counters.read(slot));
         state.snapshot(self.asked)
+    }
+}
+
+/// Says on a screen how a capture goes.
+fn show_capture(output: &mut Output, status: Option<CaptureStatus>) -> Result<(), EngineError> {
+    match (output, status) {
+        (Output::Screen(screen), Some(status)) => {
+            screen.show_capture(status).map_err(EngineError::Terminal)
+        }
+        _ => Ok(()),
     }
 }
 

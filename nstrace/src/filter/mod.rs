@@ -10,6 +10,8 @@ mod compile;
 pub mod ebpf;
 pub mod inject;
 mod locate;
+mod prepare;
 pub mod translate;
 
 pub use compile::{BadExpression, CompileError, Source, compile};
+pub use prepare::{FilterError, prepare};

@@ -45,6 +45,8 @@ pub enum Action {
     AllFlows,
     /// Details of the chosen namespace.
     Details,
+    /// Start or end a capture of the chosen namespace.
+    Capture,
     /// Back from where one is.
     Back,
 }
@@ -81,7 +83,7 @@ const fn binding(
 }
 
 /// Every key, in the order of the help.
-pub const BINDINGS: [Binding; 21] = {
+pub const BINDINGS: [Binding; 22] = {
     use KeyCode::{
         Backspace, Char, Down, End, Enter, Esc, Home, Left, PageDown, PageUp, Right, Up,
     };
@@ -159,6 +161,13 @@ pub const BINDINGS: [Binding; 21] = {
             Some("details"),
         ),
         binding(
+            Action::Capture,
+            &[Char('c')],
+            "c",
+            "capture packets of the chosen namespace to a file; again: end it",
+            Some("capture"),
+        ),
+        binding(
             Action::Totals,
             &[Char('t')],
             "t",
@@ -231,14 +240,14 @@ mod tests {
     }
 
     #[test]
-    fn control_c_quits_and_c_alone_does_not() {
+    fn control_c_quits_and_c_alone_captures() {
         assert_eq!(
             action(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)),
             Some(Action::Quit)
         );
         assert_eq!(
             action(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::NONE)),
-            None
+            Some(Action::Capture)
         );
     }
 }

@@ -17,7 +17,7 @@ use futures_core::Stream as _;
 use ratatui::DefaultTerminal;
 
 use crate::state::Snapshot;
-pub use model::{Effect, Options};
+pub use model::{CaptureOrder, CaptureStatus, Effect, Options};
 use model::{Message, Model};
 pub use theme::Color;
 use theme::Theme;
@@ -68,6 +68,16 @@ impl Screen {
         let effect = self.model.update(Message::Snapshot(snapshot));
         self.draw()?;
         Ok(effect)
+    }
+
+    /// Shows how a capture goes.
+    ///
+    /// # Errors
+    ///
+    /// If the terminal is gone.
+    pub fn show_capture(&mut self, status: CaptureStatus) -> io::Result<()> {
+        self.model.update(Message::Capture(status));
+        self.draw()
     }
 
     /// Takes in what the user did.

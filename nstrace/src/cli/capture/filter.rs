@@ -6,11 +6,12 @@ use super::super::{Failure, args::CaptureArgs};
 use crate::{
     error_chain,
     filter::{
-        CompileError, Source,
-        classic::{Instruction, listing},
+        CompileError, FilterError, Source,
+        classic::listing,
         compile,
         ebpf::Ebpf,
-        translate::translate,
+        prepare,
+        translate::{TranslateError, translate},
     },
     kernel::capture::room,
     packet::LinkType,
@@ -18,42 +19,27 @@ use crate::{
     sys::pcap::{Library, PcapError},
 };
 
-/// `ret #262144`: what an empty expression means, which needs no libpcap.
-const EVERYTHING: [Instruction; 1] = [Instruction {
-    code: 0x06,
-    jt: 0,
-    jf: 0,
-    k: 262_144,
-}];
-
 /// What the kernel is to run on each packet of an interface.
 pub(super) fn for_kernel(expression: &str, snaplen: u32) -> Result<Vec<Ebpf>, Failure> {
     // Every veth is an Ethernet device.
-    let classic = if expression.trim().is_empty() {
-        EVERYTHING.to_vec()
-    } else {
-        let library = Library::open().map_err(|error| of_compile(&error.into()))?;
-        compile(
-            &library,
-            LinkType::ETHERNET,
-            snaplen,
-            expression,
-            Source::Iface,
-        )
-        .map_err(|error| of_compile(&error))?
-    };
-    translated(&classic)
+    prepare(LinkType::ETHERNET, snaplen, expression, instructions()?).map_err(|error| match error {
+        FilterError::Compile(error) => of_compile(&error),
+        FilterError::Translate(error) => of_translate(&error),
+    })
 }
 
-fn translated(classic: &[Instruction]) -> Result<Vec<Ebpf>, Failure> {
-    let room = room().map_err(|error| Failure::Failed {
+fn instructions() -> Result<usize, Failure> {
+    room().map_err(|error| Failure::Failed {
         message: error_chain(&error),
         hint: None,
-    })?;
-    translate(classic, room).map_err(|error| Failure::Usage {
+    })
+}
+
+fn of_translate(error: &TranslateError) -> Failure {
+    Failure::Usage {
         message: error.to_string(),
         hint: None,
-    })
+    }
 }
 
 /// `-d`.
@@ -78,8 +64,9 @@ pub(super) fn dump(args: &CaptureArgs, expression: &str) -> Result<(), Failure> 
         text.push('\n');
     }
     if source == Source::Iface {
+        let code = translate(&classic, instructions()?).map_err(|error| of_translate(&error))?;
         text.push('\n');
-        for (place, instruction) in translated(&classic)?.iter().enumerate() {
+        for (place, instruction) in code.iter().enumerate() {
             text.push_str(&format!("{place:4}: {instruction}\n"));
         }
     }

@@ -29,7 +29,6 @@ pub(super) fn outputs(args: &CaptureArgs, is_several: bool) -> Result<Outputs, F
 
 fn save_options(args: &CaptureArgs, path: &std::path::Path) -> SaveOptions {
     SaveOptions {
-        path: path.to_owned(),
         format: args.format,
         force: args.force,
         rotation: Rotation {
@@ -38,9 +37,12 @@ fn save_options(args: &CaptureArgs, path: &std::path::Path) -> SaveOptions {
             count: args.rotate_count,
         },
         min_free: args.min_free,
-        owner: sys::user_behind_sudo(),
-        start: clock::clocks().wall,
-        kernel: sys::kernel_release(),
+        ..SaveOptions::new(
+            path.to_owned(),
+            sys::user_behind_sudo(),
+            clock::clocks().wall,
+            sys::kernel_release(),
+        )
     }
 }
 

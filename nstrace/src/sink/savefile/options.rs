@@ -68,3 +68,20 @@ pub struct SaveOptions {
     /// The kernel's release, for the file's header.
     pub kernel: String,
 }
+
+impl SaveOptions {
+    /// One new file, as pcapng.
+    #[must_use]
+    pub fn new(path: PathBuf, owner: Option<Owner>, start: u64, kernel: String) -> Self {
+        Self {
+            path,
+            format: FileFormat::default(),
+            force: false,
+            rotation: Rotation::default(),
+            min_free: None,
+            owner,
+            start,
+            kernel,
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! What the screen shows, and how keys and snapshots change it. No I/O, no clock.
 
+mod capture;
 mod flows;
 mod pages;
 
@@ -16,6 +17,7 @@ use crate::{
     state::{FlowsAsked, IfaceKey, Snapshot, SortKey, snapshot::RowSnapshot},
     units::Units,
 };
+pub use capture::{CaptureForm, CaptureOrder, CaptureStatus, Field};
 pub use flows::{FlowChoices, FlowId, FlowRow, FlowSort};
 pub use pages::Page;
 
@@ -47,10 +49,12 @@ pub enum Message {
     Snapshot(Snapshot),
     /// A key was pressed.
     Key(KeyEvent),
+    /// A capture goes on, or does not.
+    Capture(CaptureStatus),
 }
 
 /// Something that the model wants done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// End.
     Quit,
@@ -58,6 +62,10 @@ pub enum Effect {
     SetInterval(Duration),
     /// Show a snapshot with these flows at once, and from now on.
     Ask(FlowsAsked),
+    /// Capture what is ordered.
+    StartCapture(CaptureOrder),
+    /// End the capture.
+    StopCapture,
 }
 
 /// What the columns show.
@@ -91,6 +99,10 @@ pub struct Model {
     pub flow_table: FlowChoices,
     /// Whether keys go into the filter.
     pub is_typing: bool,
+    /// What is asked for before a capture; keys go there.
+    pub form: Option<CaptureForm>,
+    /// The capture that runs, or has just ended.
+    pub capture: Option<CaptureStatus>,
     /// Whether snapshots are held back.
     pub is_paused: bool,
     /// Unit of rates.
@@ -139,6 +151,8 @@ impl Model {
             filter,
             flow_table: FlowChoices::default(),
             is_typing: false,
+            form: None,
+            capture: None,
             is_paused: false,
             units,
             columns: Columns::Rates,
@@ -172,8 +186,16 @@ impl Model {
                 self.take(snapshot);
                 None
             }
+            Message::Capture(status) => {
+                self.take_capture(status);
+                None
+            }
+            Message::Key(key) if self.form.is_some() => self.type_form(key),
             Message::Key(key) if self.is_typing => self.type_filter(key),
-            Message::Key(key) => keymap::action(key).and_then(|action| self.act(action)),
+            Message::Key(key) => {
+                self.forget_ended_capture();
+                keymap::action(key).and_then(|action| self.act(action))
+            }
         };
         effect.or_else(|| self.ask())
     }
@@ -306,6 +328,7 @@ impl Model {
             Action::Enter => self.enter(),
             Action::AllFlows => self.open(Page::Flows(None)),
             Action::Details => self.details(),
+            Action::Capture => return self.capture(),
             Action::Back if self.page == Page::List => self.filter.clear(),
             Action::Back => self.leave(),
         }

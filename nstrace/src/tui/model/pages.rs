@@ -73,7 +73,7 @@ impl Model {
     }
 
     /// The row that a table's next page is about: where nothing is chosen, the first one is then.
-    fn chosen(&mut self) -> Option<IfaceKey> {
+    pub(super) fn chosen(&mut self) -> Option<IfaceKey> {
         match self.page {
             Page::List => {
                 let rows = self.visible();

@@ -1,4 +1,4 @@
-//! The line at the bottom: the keys, or the filter while it is typed.
+//! The line at the bottom: the keys, or what is being typed: the filter, or what a capture needs.
 
 use ratatui::{
     Frame,
@@ -8,17 +8,59 @@ use ratatui::{
 };
 
 use crate::{
-    tui::{keymap::BINDINGS, model::Model, theme::Theme},
+    tui::{
+        keymap::BINDINGS,
+        model::{CaptureForm, Field, Model},
+        theme::Theme,
+    },
     untrusted::escape,
 };
 
+/// Rows that it takes.
+pub(super) fn height(model: &Model) -> u16 {
+    let form = model.form.as_ref().map_or(0, |form| form.error.len() + 2);
+    u16::try_from(form).unwrap_or(u16::MAX).clamp(1, 6)
+}
+
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
-    let line = if model.is_typing {
-        filter(model, theme)
-    } else {
-        keys(area.width, theme)
+    let lines = match &model.form {
+        Some(form) => capture(form, theme),
+        None if model.is_typing => vec![filter(model, theme)],
+        None => vec![keys(area.width, theme)],
     };
-    frame.render_widget(Paragraph::new(line), area);
+    frame.render_widget(Paragraph::new(lines), area);
+}
+
+/// The two lines of the form, with what was wrong before.
+fn capture(form: &CaptureForm, theme: Theme) -> Vec<Line<'static>> {
+    let line = |field, label: String, text: &str, help: &'static str| {
+        let mut spans = vec![Span::styled(label, theme.title()), Span::raw(escape(text))];
+        if form.field == field {
+            spans.push(Span::styled(" ", theme.selected()));
+            spans.push(Span::raw(help));
+        }
+        Line::from(spans)
+    };
+    let file = format!("capture {} to: ", escape(&form.name));
+    let filter = format!("{:>1$}", "filter: ", file.chars().count());
+    let errors = form.error.iter();
+    errors
+        .map(|error| Line::styled(error.clone(), theme.alarm()))
+        .chain([
+            line(
+                Field::File,
+                file,
+                &form.file,
+                "  enter goes on, esc gives up",
+            ),
+            line(
+                Field::Filter,
+                filter,
+                &form.filter,
+                "  enter starts, tab goes back, esc gives up",
+            ),
+        ])
+        .collect()
 }
 
 fn filter(model: &Model, theme: Theme) -> Line<'static> {

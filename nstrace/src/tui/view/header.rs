@@ -9,7 +9,7 @@ use ratatui::{
 
 use crate::{
     tui::{
-        model::{Model, Page},
+        model::{CaptureStatus, Model, Page},
         theme::Theme,
     },
     units,
@@ -83,9 +83,36 @@ fn display_line(model: &Model, theme: Theme) -> Line<'static> {
         let plural = if count == 1 { "" } else { "s" };
         spans.push(Span::raw(format!("  {count} warning{plural} (?)")));
     }
+    if let Some(capture) = &model.capture {
+        spans.push(Span::raw("  "));
+        spans.push(capture_span(capture, theme));
+    }
     if model.is_paused {
         spans.push(Span::raw("  "));
         spans.push(Span::styled(" PAUSED ", theme.selected()));
     }
     Line::from(spans)
+}
+
+fn capture_span(capture: &CaptureStatus, theme: Theme) -> Span<'static> {
+    match capture {
+        CaptureStatus::Running {
+            name,
+            captured,
+            dropped,
+        } => {
+            let text = format!(
+                "capturing {}: {captured} packets, {dropped} dropped",
+                escape(name)
+            );
+            let style = if *dropped > 0 {
+                theme.alarm()
+            } else {
+                theme.title()
+            };
+            Span::styled(text, style)
+        }
+        CaptureStatus::Ended(how) => Span::styled(escape(how), theme.title()),
+        CaptureStatus::Refused(_) => Span::default(),
+    }
 }

@@ -68,7 +68,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: &Theme, state: &mut Vie
     let areas = [
         Constraint::Length(2),
         Constraint::Min(1),
-        Constraint::Length(1),
+        Constraint::Length(footer::height(model)),
     ];
     let [header, middle, footer] = Layout::vertical(areas).areas(frame.area());
     header::draw(frame, header, model, *theme);

@@ -27,7 +27,7 @@ const fn at(seconds: u64) -> Duration {
 }
 
 /// A namespace with one watched eth0, whose host end has `host_ifindex`.
-fn netns(name: &str, inode: u32, host_ifindex: u32) -> Netns {
+pub(super) fn netns(name: &str, inode: u32, host_ifindex: u32) -> Netns {
     let link = Link {
         link: Some(Ifindex(host_ifindex)),
         link_nsid: Some(Nsid(0)),
@@ -53,7 +53,7 @@ fn netns(name: &str, inode: u32, host_ifindex: u32) -> Netns {
     }
 }
 
-fn topology(netnses: Vec<Netns>) -> Topology {
+pub(super) fn topology(netnses: Vec<Netns>) -> Topology {
     Topology {
         netnses: netnses.into_iter().map(Arc::new).collect(),
         warnings: Vec::new(),

@@ -143,3 +143,6 @@ impl Model {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
-//! The two lines on top: is everything watched, is anything lost, what am I looking at.
+//! The lines on top: is everything watched, is anything lost, what am I looking at; and the capture,
+//! where there is one.
 
 use ratatui::{
     Frame,
@@ -16,8 +17,16 @@ use crate::{
     untrusted::escape,
 };
 
+/// Rows that it takes.
+pub(super) fn height(model: &Model) -> u16 {
+    2 + u16::from(model.capture.is_some())
+}
+
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
-    let lines = vec![watch_line(model, theme), display_line(model, theme)];
+    let mut lines = vec![watch_line(model, theme), display_line(model, theme)];
+    if let Some(capture) = &model.capture {
+        lines.push(capture_line(capture, theme));
+    }
     frame.render_widget(Paragraph::new(lines), area);
 }
 
@@ -83,10 +92,6 @@ fn display_line(model: &Model, theme: Theme) -> Line<'static> {
         let plural = if count == 1 { "" } else { "s" };
         spans.push(Span::raw(format!("  {count} warning{plural} (?)")));
     }
-    if let Some(capture) = &model.capture {
-        spans.push(Span::raw("  "));
-        spans.push(capture_span(capture, theme));
-    }
     if model.is_paused {
         spans.push(Span::raw("  "));
         spans.push(Span::styled(" PAUSED ", theme.selected()));
@@ -94,7 +99,7 @@ fn display_line(model: &Model, theme: Theme) -> Line<'static> {
     Line::from(spans)
 }
 
-fn capture_span(capture: &CaptureStatus, theme: Theme) -> Span<'static> {
+fn capture_line(capture: &CaptureStatus, theme: Theme) -> Line<'static> {
     match capture {
         CaptureStatus::Running {
             name,
@@ -110,9 +115,9 @@ fn capture_span(capture: &CaptureStatus, theme: Theme) -> Span<'static> {
             } else {
                 theme.title()
             };
-            Span::styled(text, style)
+            Line::styled(text, style)
         }
-        CaptureStatus::Ended(how) => Span::styled(escape(how), theme.title()),
-        CaptureStatus::Refused(_) => Span::default(),
+        CaptureStatus::Ended(how) => Line::styled(escape(how), theme.title()),
+        CaptureStatus::Refused(_) => Line::default(),
     }
 }

@@ -66,7 +66,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: &Theme, state: &mut Vie
         return;
     }
     let areas = [
-        Constraint::Length(2),
+        Constraint::Length(header::height(model)),
         Constraint::Min(1),
         Constraint::Length(footer::height(model)),
     ];

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use crossterm::event::KeyCode;
 use nstrace_ebpf::wire::{Class, Direction, Tally};
 use ratatui::{Terminal, backend::TestBackend, style::Color as Paint};
 
@@ -17,7 +18,8 @@ use crate::{
         Container, Identity, Iface, Ifindex, Kind, Link, Netns, NetnsInode, Nsid, Peer, Watch,
     },
     tui::{
-        model::{Columns, Options},
+        CaptureStatus,
+        model::{Columns, Message, Options},
         theme::Color,
     },
     units::Units,
@@ -310,6 +312,32 @@ fn typing() -> Model {
     model
 }
 
+/// Asked for, with a wrong filter.
+fn capture_form() -> Model {
+    let mut model = full();
+    let typed = "tcp prot 80".chars().map(KeyCode::Char);
+    for code in [KeyCode::Char('c'), KeyCode::Enter]
+        .into_iter()
+        .chain(typed)
+    {
+        model.update(Message::Key(code.into()));
+    }
+    let why = ["syntax error", "tcp prot 80", "    ^^^^"];
+    let why = why.map(ToOwned::to_owned).to_vec();
+    model.update(Message::Capture(CaptureStatus::Refused(why)));
+    model
+}
+
+fn capturing() -> Model {
+    let mut model = full();
+    model.update(Message::Capture(CaptureStatus::Running {
+        name: "shop\x1b/web".to_owned(),
+        captured: 12_345,
+        dropped: 6,
+    }));
+    model
+}
+
 fn help() -> Model {
     let mut model = full();
     model.page = Page::Help;
@@ -357,6 +385,8 @@ fn all() -> Vec<Model> {
         totals(),
         bytes(),
         typing(),
+        capture_form(),
+        capturing(),
         help(),
         details_of(14),
         details_of(17),
@@ -436,6 +466,16 @@ fn rates_are_shown_in_bytes() {
 #[test]
 fn what_is_typed_stands_in_the_footer() {
     check("typing", &typing());
+}
+
+#[test]
+fn what_a_capture_needs_is_asked_below_what_was_wrong() {
+    check("capture_form", &capture_form());
+}
+
+#[test]
+fn a_capture_stands_in_the_header() {
+    check("capturing", &capturing());
 }
 
 #[test]

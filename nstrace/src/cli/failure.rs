@@ -85,7 +85,11 @@ impl Failure {
         } = self
         {
             // Escaped already.
-            text.push_str(&format!("  {expression}\n  {marks}\n"));
+            for line in [expression, marks] {
+                text.push_str("  ");
+                text.push_str(line);
+                text.push('\n');
+            }
         }
         if let Some(hint) = hint {
             text.push_str("hint: ");

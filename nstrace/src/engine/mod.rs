@@ -405,9 +405,11 @@ impl Engine {
                     }
                 }
                 Event::Capture(event) => {
-                    if Capturing::is_end(&event) {
-                        let status = self.capturing.stop(Some(event)).await;
-                        show_capture(output, status)?;
+                    if Capturing::is_end(&event)
+                        && let Some(status) = self.capturing.stop(Some(event)).await
+                        && let Output::Screen(screen) = output
+                    {
+                        screen.show_capture(status).map_err(EngineError::Terminal)?;
                     }
                 }
                 Event::Printed(result) => {
@@ -431,19 +433,7 @@ impl Engine {
                             self.interval = interval;
                             refresh_at = refresh_at.min(TokioInstant::now() + interval);
                         }
-                        Some(Effect::StartCapture(order)) => {
-                            let status = self.capturing.start(order, &self.topology);
-                            screen.show_capture(status).map_err(EngineError::Terminal)?;
-                        }
-                        Some(Effect::StopCapture) => {
-                            let status = self.capturing.stop(None).await;
-                            show_capture(output, status)?;
-                        }
-                        Some(Effect::Ask(asked)) => {
-                            self.asked = asked;
-                            let snapshot = self.state.snapshot(asked);
-                            self.show(screen, snapshot)?;
-                        }
+                        Some(effect) => self.serve(effect, screen).await?,
                         None => {}
                     }
                 }
@@ -456,6 +446,23 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Does what the screen wants done.
+    async fn serve(&mut self, effect: Effect, screen: &mut Screen) -> Result<(), EngineError> {
+        let status = match effect {
+            Effect::Ask(asked) => {
+                self.asked = asked;
+                let snapshot = self.state.snapshot(asked);
+                return self.show(screen, snapshot);
+            }
+            Effect::StartCapture(order) => Some(self.capturing.start(order, &self.topology)),
+            Effect::StopCapture => self.capturing.stop(None).await,
+            Effect::Quit | Effect::SetInterval(_) => None,
+        };
+        status.map_or(Ok(()), |status| {
+            screen.show_capture(status).map_err(EngineError::Terminal)
+        })
     }
 
     /// Shows a snapshot, and again with other flows if it has led back to a page that needs them.
@@ -604,16 +611,6 @@ impl Engine {
         let counters = &self.counters;
         state.tick(now, jiffies, |slot| counters.read(slot));
         state.snapshot(self.asked)
-    }
-}
-
-/// Says on a screen how a capture goes.
-fn show_capture(output: &mut Output, status: Option<CaptureStatus>) -> Result<(), EngineError> {
-    match (output, status) {
-        (Output::Screen(screen), Some(status)) => {
-            screen.show_capture(status).map_err(EngineError::Terminal)
-        }
-        _ => Ok(()),
     }
 }
 

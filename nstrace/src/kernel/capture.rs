@@ -137,7 +137,10 @@ mod tests {
     fn a_buffer_is_shared_evenly_in_powers_of_two() {
         assert_eq!(ring_bytes(64 << 20, 2), 32 << 20);
         assert_eq!(ring_bytes(64 << 20, 3), 16 << 20);
-        assert_eq!(ring_bytes(1, 2), u32::try_from(page_size()).unwrap());
+        assert_eq!(
+            ring_bytes(1, 2),
+            u32::try_from(page_size()).expect("a page")
+        );
         assert_eq!(ring_bytes(u64::MAX, 1), 1 << 30);
     }
 }

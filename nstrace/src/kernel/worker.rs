@@ -112,6 +112,12 @@ pub struct Worker {
     thread: Option<JoinHandle<()>>,
 }
 
+/// A worker, and what becomes of wishes.
+type Started<S> = (
+    Worker,
+    tokio_mpsc::Receiver<Outcome<<S as Slotted>::Totals>>,
+);
+
 impl Worker {
     /// Starts the thread, which first removes what killed nstraces left.
     ///
@@ -124,7 +130,7 @@ impl Worker {
         slot_count: u32,
         slotted: S,
         may_expedite: bool,
-    ) -> Result<(Self, tokio_mpsc::Receiver<Outcome<S::Totals>>), KernelError> {
+    ) -> Result<Started<S>, KernelError> {
         let (wishes, receiver) = mpsc::channel();
         let (outcomes, outcomes_receiver) = tokio_mpsc::channel(OUTCOMES);
         let reconciler = Reconciler {

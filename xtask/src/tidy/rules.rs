@@ -15,8 +15,12 @@ pub(super) struct Rule {
 }
 
 /// Modules that get values and give values. The same list stands in nstrace's crate docs.
-const PURE: [&str; 8] = [
+const PURE: [&str; 12] = [
     "nstrace/src/decode",
+    "nstrace/src/filter/ebpf",
+    "nstrace/src/filter/inject",
+    "nstrace/src/filter/translate",
+    "nstrace/src/packet",
     "nstrace/src/services",
     "nstrace/src/state",
     "nstrace/src/topology/model",

@@ -13,6 +13,10 @@ use crate::sink::savefile::{FileFormat, MinFree, parse_size};
 /// Where the filter begins need not be said: TARGETs come first, and the first word that is one of
 /// pcap-filter(7), or no word at all, begins the filter. What stands behind `--` is filter.
 #[derive(Debug, ClapArgs)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 #[command(args_override_self = true)]
 #[command(after_help = "\
 A capture ends with Ctrl-C and says what became of each packet: captured, or dropped by ring (nstrace \

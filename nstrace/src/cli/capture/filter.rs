@@ -58,18 +58,14 @@ pub(super) fn dump(args: &CaptureArgs, expression: &str) -> Result<(), Failure> 
         source,
     )
     .map_err(|error| of_compile(&error))?;
-    let mut text = String::new();
-    for line in listing(&library, &classic) {
-        text.push_str(&line);
-        text.push('\n');
-    }
+    let mut lines: Vec<String> = listing(&library, &classic).collect();
     if source == Source::Iface {
         let code = translate(&classic, instructions()?).map_err(|error| of_translate(&error))?;
-        text.push('\n');
-        for (place, instruction) in code.iter().enumerate() {
-            text.push_str(&format!("{place:4}: {instruction}\n"));
-        }
+        lines.push(String::new());
+        let numbered = code.iter().enumerate();
+        lines.extend(numbered.map(|(place, instruction)| format!("{place:4}: {instruction}")));
     }
+    let text = lines.join("\n") + "\n";
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.map_err(|error| SinkError::from(error).into()),

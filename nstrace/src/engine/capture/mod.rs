@@ -187,7 +187,9 @@ impl Run {
         self.say_when_settled();
         loop {
             match self.next().await {
-                Event::Stop | Event::Over => return Ok(()),
+                Event::Stop | Event::Over | Event::Session(CaptureEvent::News(News::Complete)) => {
+                    return Ok(());
+                }
                 Event::AskReport => self.asked = Some(self.session.report()),
                 Event::Report(report) => {
                     self.asked = None;
@@ -197,7 +199,6 @@ impl Run {
                 }
                 Event::Flush => self.session.flush(),
                 Event::Session(CaptureEvent::Settled) => self.say_when_settled(),
-                Event::Session(CaptureEvent::News(News::Complete)) => return Ok(()),
                 Event::Session(CaptureEvent::News(News::Failed(error))) => {
                     ended.error = Some(error);
                     return Ok(());

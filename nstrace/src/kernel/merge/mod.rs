@@ -79,6 +79,7 @@ pub struct Drained {
 
 impl<R: Ring> Merge<R> {
     /// Of the rings of all CPUs, by number.
+    #[must_use]
     pub fn new(rings: Vec<R>) -> Self {
         let lane = |ring: R| Lane {
             at: ring.consumed(),
@@ -161,16 +162,14 @@ impl<R: Ring> Lane<R> {
     fn advance(&mut self, bound: &mut u64, drained: &mut Drained) {
         loop {
             match self.ring.look(self.at, self.end) {
-                Slot::Record(bytes, next) => match RecordHeader::ref_from_prefix(bytes) {
-                    Ok((header, _)) => {
+                Slot::Record(bytes, next) => {
+                    if let Ok((header, _)) = RecordHeader::ref_from_prefix(bytes) {
                         self.next = Some(header.time);
                         return;
                     }
-                    Err(_) => {
-                        drained.unreadable += 1;
-                        self.at = next;
-                    }
-                },
+                    drained.unreadable += 1;
+                    self.at = next;
+                }
                 Slot::Discarded(next) => self.at = next,
                 Slot::Busy => {
                     drained.is_waiting = true;

@@ -1,32 +1,10 @@
-//! Classic BPF to eBPF. Pure: what libpcap compiled goes in, the body of a function comes out.
-//!
-//! The function gets the skb in R1 and, in R2, the packet's type (see [`PACKET_TYPES`]), and gives 0
-//! for a packet that does not match. It means exactly what libpcap's interpreter (`bpf_filter`)
-//! means, with these exceptions:
-//!
-//! - Ancillary loads, which that interpreter does not know, read the skb's fields: the VLAN tag that
-//!   the kernel keeps beside the bytes, and the direction, for `inbound` and `outbound`, seen from
-//!   the netns.
-//! - `protochain` follows [`MAX_LOOPS`] headers at most; a packet with more does not match.
-//!
-//! # Two bodies
-//!
-//! `LD_ABS` and `LD_IND` read any skb, but each is a call of 2 to 3 ns, and a packet that does not
-//! match shall cost less than one of them. So the program is emitted twice. The *fast* body reads the
-//! linear part of the skb directly: before the first read that goes further than what was checked, it
-//! compares with the end. The *slow* body reads by `LD_ABS`. Where a check fails, the fast body goes
-//! on in the slow one at the same instruction: both keep A, X and M in the same places, so there is
-//! nothing to convert.
-//!
-//! Reads relative to X would need a variable offset, which the verifier forbids without
-//! `CAP_PERFMON`. But X is nearly always the length of an IPv4 header without options, so where one
-//! is loaded the fast body goes on only with that, and with it each offset is a constant.
-//!
-//! Without a second body, a program with loops (`protochain`) counts its rounds.
-
-use std::collections::VecDeque;
+//! The eBPF instructions of a classic program, in its two bodies.
 
 use super::{
+    ANCILLARY, C_ALU, C_JMP, C_LD, C_LDX, C_MISC, C_RET, C_ST, C_STX, Flow, M_ABS, M_IMM, M_IND,
+    M_LEN, M_MEM, M_MSH, MAX_LOOPS, Next, TranslateError, next,
+};
+use crate::filter::{
     classic::Instruction,
     ebpf::{
         ADD, ALU32, ALU64, AND, CALL, END, EXIT, Ebpf, JA, JEQ, JGE, JGT, JLE, JLT, JMP, JMP32,
@@ -34,86 +12,14 @@ use super::{
     },
 };
 
-/// How often a program may jump back.
-pub const MAX_LOOPS: u32 = 32;
-
-/// What R2 says of a packet, by [`nstrace_ebpf::wire::Direction`]: into the netns is `PACKET_HOST`,
-/// out of it is `PACKET_OUTGOING`, as a socket inside would see it (packet(7)).
-pub const PACKET_TYPES: [u32; 2] = [0, 4];
-
-/// A program that cannot be translated.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TranslateError {
-    /// It is none: libpcap does not emit it.
-    #[error("instruction {at} of the filter is malformed")]
-    Malformed {
-        /// Which.
-        at: usize,
-    },
-    /// It asks for something about the packet that only another kind of device or socket knows.
-    #[error(
-        "instruction {at} of the filter reads what the kernel does not tell of a packet here ({offset:#x})"
-    )]
-    Ancillary {
-        /// Which.
-        at: usize,
-        /// The ancillary offset.
-        offset: u32,
-    },
-    /// It is too long.
-    #[error("the filter takes {needed} eBPF instructions, and there is room for {room}")]
-    TooLong {
-        /// What it takes.
-        needed: usize,
-        /// What there is.
-        room: usize,
-    },
-}
-
-/// Translates a program into the body of a function of at most `room` instructions.
-///
-/// # Errors
-///
-/// If the program is malformed, reads what is not there, or is too long.
-pub fn translate(program: &[Instruction], room: usize) -> Result<Vec<Ebpf>, TranslateError> {
-    let flow = Flow::new(program)?;
-    // Where both bodies do not fit, the slow one alone may.
-    let code = match emit(program, &flow, flow.has_loops) {
-        Ok(code) if code.len() > room && !flow.has_loops => emit(program, &flow, true)?,
-        result => result?,
-    };
-    if code.len() > room {
-        return Err(TranslateError::TooLong {
-            needed: code.len(),
-            room,
-        });
-    }
-    Ok(code)
-}
-
-// Classic opcodes: class, then what each class has.
-const C_LD: u16 = 0;
-const C_LDX: u16 = 1;
-const C_ST: u16 = 2;
-const C_STX: u16 = 3;
-const C_ALU: u16 = 4;
-const C_JMP: u16 = 5;
-const C_RET: u16 = 6;
-const C_MISC: u16 = 7;
-const M_IMM: u16 = 0x00;
-const M_ABS: u16 = 0x20;
-const M_IND: u16 = 0x40;
-const M_MEM: u16 = 0x60;
-const M_LEN: u16 = 0x80;
-const M_MSH: u16 = 0xa0;
-const W_WORD: u16 = 0x00;
-const W_HALF: u16 = 0x08;
-const W_BYTE: u16 = 0x10;
+const W_WORD: u8 = 0x00;
+const W_HALF: u8 = 0x08;
+const W_BYTE: u8 = 0x10;
+const ABS: u8 = 0x20;
+const IND: u8 = 0x40;
 
 /// Words of scratch memory.
 const SCRATCH: u32 = 16;
-/// `SKF_AD_OFF` of `linux/filter.h`: offsets from here on are ancillary.
-const ANCILLARY: u32 = 0xffff_f000;
 /// Beyond this, packets are seldom linear, and `LD_ABS` is taken at once.
 const FAST_REACH: u32 = 256;
 /// What X nearly always is: the length of an IPv4 header without options.
@@ -150,13 +56,6 @@ mod skb {
     pub(super) const DATA_END: i16 = 80;
 }
 
-/// Where an instruction leads.
-enum Next {
-    Ends,
-    One(usize),
-    Two(usize, usize),
-}
-
 /// What is known before an instruction of the fast body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Fact {
@@ -164,71 +63,6 @@ struct Fact {
     x: Option<u32>,
     /// So many bytes lie in the linear part.
     checked: u32,
-}
-
-/// The shape of a program.
-struct Flow {
-    reachable: Vec<bool>,
-    has_loops: bool,
-    reads_scratch: Vec<u32>,
-    reads_type: bool,
-}
-
-impl Flow {
-    fn new(program: &[Instruction]) -> Result<Self, TranslateError> {
-        let mut flow = Self {
-            reachable: vec![false; program.len()],
-            has_loops: false,
-            reads_scratch: Vec::new(),
-            reads_type: false,
-        };
-        let mut left = VecDeque::from([0]);
-        while let Some(at) = left.pop_front() {
-            let malformed = TranslateError::Malformed { at };
-            let seen = flow.reachable.get_mut(at).ok_or(malformed.clone())?;
-            if std::mem::replace(seen, true) {
-                continue;
-            }
-            let one = program.get(at).ok_or(malformed.clone())?;
-            let to = |target: usize| {
-                (target < program.len())
-                    .then_some(target)
-                    .ok_or(malformed.clone())
-            };
-            match next(one, at) {
-                Next::Ends => {}
-                Next::One(target) => {
-                    flow.has_loops |= target <= at;
-                    left.push_back(to(target)?);
-                }
-                Next::Two(yes, no) => left.extend([to(yes)?, to(no)?]),
-            }
-            let is_read = matches!(one.code & 7, C_LD | C_LDX) && one.code & 0xe0 == M_MEM;
-            if is_read && !flow.reads_scratch.contains(&one.k) {
-                flow.reads_scratch.push(one.k);
-            }
-            flow.reads_type |= is_ancillary(one) && one.k - ANCILLARY == 4;
-        }
-        Ok(flow)
-    }
-}
-
-fn next(one: &Instruction, at: usize) -> Next {
-    match one.code & 7 {
-        C_RET => Next::Ends,
-        C_JMP if one.code & 0xf0 == u16::from(JA) => {
-            // libpcap jumps back by a distance that is negative as a signed number.
-            #[expect(clippy::cast_possible_wrap, reason = "that is what it means")]
-            let target = (at as i64) + 1 + i64::from(one.k as i32);
-            Next::One(usize::try_from(target).unwrap_or(usize::MAX))
-        }
-        C_JMP => Next::Two(at + 1 + usize::from(one.jt), at + 1 + usize::from(one.jf)),
-        _ => Next::One(at + 1),
-    }
-}
-
-fn is_ancillary(one: &Instruction) -> bool {
-    one.code & 7 == C_LD && one.code & 0xe0 == M_ABS && one.k >= ANCILLARY
 }
 
 /// A place to jump to.
@@ -258,7 +92,7 @@ impl Body {
     }
 }
 
-fn emit(
+pub(super) fn emit(
     program: &[Instruction],
     flow: &Flow,
     is_slow_only: bool,
@@ -352,14 +186,11 @@ impl Emitter<'_> {
         if let Some(first) = facts.first_mut() {
             *first = Some(start);
         }
-        for at in 0..self.program.len() {
+        for (at, is_reachable) in reachable.iter().enumerate() {
             // Jumps lead forward only, so all that leads here has been seen.
-            let Some(fact) = facts.get(at).copied().flatten() else {
+            let Some(fact) = facts.get(at).copied().flatten().filter(|_| *is_reachable) else {
                 continue;
             };
-            if !reachable[at] {
-                continue;
-            }
             self.fast[at] = Some(self.code.len());
             let after = self.instruction(at, Body::Fast, fact)?;
             let mut lead = |to: usize| {
@@ -369,7 +200,7 @@ impl Emitter<'_> {
                     checked: there.checked.min(after.checked),
                 }));
             };
-            match next(&self.program[at], at) {
+            match next(self.program[at], at) {
                 Next::Ends => {}
                 Next::One(to) => lead(to),
                 Next::Two(yes, no) => {
@@ -390,7 +221,7 @@ impl Emitter<'_> {
                 continue;
             }
             reachable[at] = true;
-            match next(&self.program[at], at) {
+            match next(self.program[at], at) {
                 Next::Ends => {}
                 Next::One(to) => reachable[to] = true,
                 Next::Two(yes, no) => {
@@ -477,7 +308,7 @@ impl Emitter<'_> {
             M_ABS | M_IND if bytes(one.code).is_none() => return malformed,
             M_ABS => return Ok(self.read(at, body, before, Some(one.k))),
             M_IND => {
-                let offset = before.x.map(|x| x.checked_add(one.k).unwrap_or(u32::MAX));
+                let offset = before.x.map(|x| x.saturating_add(one.k));
                 return Ok(self.read(at, body, before, offset));
             }
             _ => return malformed,
@@ -488,7 +319,7 @@ impl Emitter<'_> {
     /// Reads bytes of the packet into A: at a known offset, or at X + k.
     fn read(&mut self, at: usize, body: Body, before: Fact, offset: Option<u32>) -> u32 {
         let one = self.program[at];
-        let width = one.code & 0x18;
+        let width = width(one.code);
         let Some(offset) = offset else {
             // As a signed number it would mean something else to the kernel.
             self.push(ALU32 | MOV | X, TEMP, INDEX, 0, 0);
@@ -498,7 +329,7 @@ impl Emitter<'_> {
             }
             self.push(ALU64 | ADD, TEMP, 0, 0, one.k);
             self.jump(JMP | JGT, TEMP, 0, i32::MAX.cast_unsigned(), Label::Reject);
-            self.push(LD | width as u8 | M_IND as u8, 0, TEMP, 0, 0);
+            self.push(LD | width | IND, 0, TEMP, 0, 0);
             return before.checked;
         };
         if offset > i32::MAX.cast_unsigned() {
@@ -507,11 +338,11 @@ impl Emitter<'_> {
         }
         let end = offset.saturating_add(bytes(one.code).unwrap_or(4));
         if body == Body::Slow || end > FAST_REACH {
-            self.push(LD | width as u8 | M_ABS as u8, 0, 0, 0, offset);
+            self.push(LD | width | ABS, 0, 0, 0, offset);
             return before.checked;
         }
         self.check(at, before.checked, end);
-        self.push(LDX | MEM | width as u8, A, DATA, place(offset), 0);
+        self.push(LDX | MEM | width, A, DATA, place(offset), 0);
         match width {
             W_HALF => self.push(ALU32 | END | X, A, 0, 0, 16),
             W_WORD => self.push(ALU32 | END | X, A, 0, 0, 32),
@@ -541,7 +372,7 @@ impl Emitter<'_> {
             M_LEN => self.push(LDX | MEM, INDEX, SKB, skb::LEN, 0),
             M_MEM if one.k < SCRATCH => self.push(LDX | MEM, INDEX, FRAME, scratch(one.k), 0),
             // 4 * (P[k:1] & 0xf): the length of an IPv4 header.
-            M_MSH if one.code & 0x18 == W_BYTE => {
+            M_MSH if width(one.code) == W_BYTE => {
                 if one.k > i32::MAX.cast_unsigned() {
                     self.reject();
                     return Ok(after);
@@ -549,10 +380,10 @@ impl Emitter<'_> {
                 let is_fast = body == Body::Fast && one.k < FAST_REACH;
                 if is_fast {
                     self.check(at, before.checked, one.k + 1);
-                    self.push(LDX | MEM | W_BYTE as u8, INDEX, DATA, place(one.k), 0);
+                    self.push(LDX | MEM | W_BYTE, INDEX, DATA, place(one.k), 0);
                 } else {
                     self.push(STX | MEM, FRAME, A, SAVED_A, 0);
-                    self.push(LD | W_BYTE as u8 | M_ABS as u8, 0, 0, 0, one.k);
+                    self.push(LD | W_BYTE | ABS, 0, 0, 0, one.k);
                     self.push(ALU32 | MOV | X, INDEX, A, 0, 0);
                     self.push(LDX | MEM, A, FRAME, SAVED_A, 0);
                 }
@@ -649,7 +480,7 @@ impl Emitter<'_> {
 
     fn comparison(&mut self, at: usize, body: Body) -> Result<(), TranslateError> {
         let one = self.program[at];
-        let (yes, no) = match next(&one, at) {
+        let (yes, no) = match next(one, at) {
             Next::One(to) => {
                 if to <= at {
                     self.push(ALU32 | ADD, ROUNDS, 0, 0, 1);
@@ -727,10 +558,15 @@ fn place(offset: u32) -> i16 {
 
 /// How many bytes a load takes.
 const fn bytes(code: u16) -> Option<u32> {
-    match code & 0x18 {
+    match width(code) {
         W_WORD => Some(4),
         W_HALF => Some(2),
         W_BYTE => Some(1),
         _ => None,
     }
+}
+
+/// The width of a load, as both kinds of BPF have it.
+const fn width(code: u16) -> u8 {
+    code.to_le_bytes()[0] & 0x18
 }

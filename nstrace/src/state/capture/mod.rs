@@ -133,23 +133,20 @@ impl CaptureState {
     }
 
     fn describe(&self, (netns, iface, peer): Meant<'_>) -> CaptureIface {
-        let mut description = format!("netns {}", netns.name);
+        let mut said = vec![format!("netns {}", netns.name)];
         if let Some(container) = &netns.container {
             let id: String = container.id.chars().take(12).collect();
-            let said = format!(
-                ", {} container {id}, image {}",
-                container.runtime, container.image
-            );
-            description.push_str(&said);
+            said.push(format!("{} container {id}", container.runtime));
+            said.push(format!("image {}", container.image));
         }
         if let Some(inode) = netns.identity.inode() {
-            description.push_str(&format!(", inode {}", inode.0));
+            said.push(format!("inode {}", inode.0));
         }
-        description.push_str(&format!(", host veth {}", peer.name));
+        said.push(format!("host veth {}", peer.name));
         CaptureIface {
             name: format!("{}/{}", netns.name, iface.link.name),
             netns: netns.name.clone(),
-            description,
+            description: said.join(", "),
             // Every veth is an Ethernet device.
             link_type: LinkType::ETHERNET,
             mac: iface.link.mac.as_deref().and_then(parse_mac),

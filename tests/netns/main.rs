@@ -13,6 +13,7 @@ mod discovery;
 mod docker;
 mod flows;
 mod follow;
+mod oracle;
 mod program;
 mod residue;
 mod scale;

@@ -20,6 +20,7 @@ use super::{
 
 const MAP_CREATE: libc::c_long = 0;
 const MAP_LOOKUP_ELEM: libc::c_long = 1;
+const MAP_UPDATE_ELEM: libc::c_long = 2;
 const PROG_LOAD: libc::c_long = 5;
 const OBJ_PIN: libc::c_long = 6;
 const PROG_TEST_RUN: libc::c_long = 10;
@@ -129,23 +130,7 @@ impl Foreign {
     /// Attaches it as a filter of a pod's veth, which has a clsact qdisc.
     pub(crate) fn attach_filter(lab: &Lab, pod: &Pod, hook: Hook, priority: u16) -> Self {
         let foreign = Self::load();
-        // tc takes a program by its name in a file system.
-        lab.shell("mkdir /run/bpf; mount -t bpf bpf /run/bpf");
-        let path = CString::new(lab.path("/run/bpf/it").to_str().unwrap()).unwrap();
-        Attributes::new()
-            .pointer(0, path.as_ptr())
-            .u32(8, u32::try_from(foreign.program.as_raw_fd()).unwrap())
-            .call(OBJ_PIN)
-            .unwrap();
-        let hook = match hook {
-            Hook::Ingress => "ingress",
-            Hook::Egress => "egress",
-        };
-        lab.run(&format!(
-            "tc filter add dev {} {hook} prio {priority} bpf da object-pinned /run/bpf/it",
-            pod.veth
-        ));
-        lab.shell("umount /run/bpf; rmdir /run/bpf");
+        attach_filter(lab, pod, hook, priority, foreign.program.as_fd());
         foreign
     }
 
@@ -159,6 +144,83 @@ impl Foreign {
             .call(MAP_LOOKUP_ELEM)
             .unwrap();
         value
+    }
+}
+
+/// Attaches a program as a filter of a pod's veth, which has a clsact qdisc. It stays until the lab
+/// ends.
+pub(crate) fn attach_filter(
+    lab: &Lab,
+    pod: &Pod,
+    hook: Hook,
+    priority: u16,
+    program: BorrowedFd<'_>,
+) {
+    // tc takes a program by its name in a file system.
+    lab.shell("mkdir /run/bpf; mount -t bpf bpf /run/bpf");
+    let path = CString::new(lab.path("/run/bpf/it").to_str().unwrap()).unwrap();
+    Attributes::new()
+        .pointer(0, path.as_ptr())
+        .u32(8, u32::try_from(program.as_raw_fd()).unwrap())
+        .call(OBJ_PIN)
+        .unwrap();
+    let hook = match hook {
+        Hook::Ingress => "ingress",
+        Hook::Egress => "egress",
+    };
+    lab.run(&format!(
+        "tc filter add dev {} {hook} prio {priority} bpf da object-pinned /run/bpf/it",
+        pod.veth
+    ));
+    lab.shell("umount /run/bpf; rmdir /run/bpf");
+}
+
+/// A place for a program, and a program that does with each large packet what the one in it does.
+pub(crate) struct Socket {
+    array: OwnedFd,
+    pub(crate) program: OwnedFd,
+}
+
+impl Socket {
+    /// What is shorter passes.
+    pub(crate) fn for_packets_from(length: u32) -> Self {
+        const PROG_ARRAY: u32 = 3;
+
+        lift_memlock_limit();
+        let array = Attributes::new()
+            .u32(0, PROG_ARRAY)
+            .u32(4, 4)
+            .u32(8, 4)
+            .u32(12, 1)
+            .make(MAP_CREATE);
+        let map = u64::try_from(array.as_raw_fd()).unwrap();
+        let instructions: [u64; 8] = [
+            // w0 = skb->len; if w0 < length goto its end
+            0x1061,
+            u64::from(length) << 32 | 4 << 16 | 0x00a6,
+            // r2 = the array, in two halves (BPF_PSEUDO_MAP_FD); w3 = 0; call tail_call
+            map << 32 | 0x1218,
+            0,
+            0x03b4,
+            12 << 32 | 0x85,
+            // w0 = 0 (TC_ACT_OK); exit
+            0x00b4,
+            0x95,
+        ];
+        let instructions = instructions.map(u64::to_ne_bytes);
+        let program = load_classifier(&instructions).unwrap();
+        Self { array, program }
+    }
+
+    /// From now on, `program` it is.
+    pub(crate) fn put(&self, program: BorrowedFd<'_>) {
+        let (key, value) = (0_u32, program.as_raw_fd());
+        Attributes::new()
+            .u32(0, u32::try_from(self.array.as_raw_fd()).unwrap())
+            .pointer(8, &raw const key)
+            .pointer(16, &raw const value)
+            .call(MAP_UPDATE_ELEM)
+            .unwrap();
     }
 }
 
@@ -203,11 +265,45 @@ impl SkBuff {
         skb
     }
 
+    /// The same with a field, by its offset.
+    pub(crate) fn with(mut self, offset: usize, value: u32) -> Self {
+        self.0[offset / 4] = value;
+        self
+    }
+
     /// The same on another device of the calling thread's namespace.
     pub(crate) fn on(mut self, ifindex: u32) -> Self {
         self.0[40 / 4] = ifindex;
         self
     }
+}
+
+/// Loads a tc program; where the verifier refuses it, the end of what it says.
+pub(crate) fn load_classifier(instructions: &[[u8; 8]]) -> Result<OwnedFd, String> {
+    const SCHED_CLS: u32 = 3;
+    const LOG: usize = 16 << 20;
+    const SHOWN: usize = 2000;
+
+    lift_memlock_limit();
+    let attributes = || {
+        Attributes::new()
+            .u32(0, SCHED_CLS)
+            .u32(4, u32::try_from(instructions.len()).unwrap())
+            .pointer(8, instructions.as_ptr())
+            .pointer(16, c"Dual MIT/GPL".as_ptr())
+    };
+    attributes().try_make(PROG_LOAD).map_err(|error| {
+        // Only now, since a log makes loading slow.
+        let mut log = vec![0; LOG];
+        let again = attributes()
+            .u32(24, 1)
+            .u32(28, u32::try_from(LOG).unwrap())
+            .pointer(32, log.as_mut_ptr())
+            .try_make(PROG_LOAD);
+        let log: Vec<u8> = log.into_iter().take_while(|byte| *byte != 0).collect();
+        let end = String::from_utf8_lossy(&log[log.len().saturating_sub(SHOWN)..]).into_owned();
+        format!("{error} ({again:?}):\n{end}")
+    })
 }
 
 /// Runs a tc program `repeat` times on one packet, on the calling thread. The packet, as the

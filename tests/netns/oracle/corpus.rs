@@ -26,9 +26,7 @@ const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 
 const fn v6(first: u32, second: u32, last: u8) -> [u8; 16] {
-    let [a, b, c, d] = first.to_be_bytes();
-    let [e, f, g, h] = second.to_be_bytes();
-    [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, last]
+    ((first as u128) << 96 | (second as u128) << 64 | last as u128).to_be_bytes()
 }
 
 fn word(number: usize) -> [u8; 2] {
@@ -261,9 +259,9 @@ impl Corpus {
         }
         for (ttl, tos, fragment) in [(1, 0, 0), (64, 0xb8, 0x4000), (128, 3, 0), (0, 1, 0x8000)] {
             let packet = Ip4 {
+                fragment,
                 tos,
                 ttl,
-                fragment,
                 ..Ip4::of(17)
             };
             self.add(format!("IPv4 ttl {ttl}"), plain(IPV4, &packet.with(&dns)));
@@ -408,7 +406,7 @@ impl Corpus {
                 for more in [0, 1, 3] {
                     let chain = extension(last, more, payload);
                     let name = format!("IPv6 extension {first} of {more} before {last}");
-                    self.add_whole(format!("{name}"), plain(IPV6, &ipv6(first, &chain)));
+                    self.add_whole(name, plain(IPV6, &ipv6(first, &chain)));
                 }
             }
             // Up to more headers than a filter follows.

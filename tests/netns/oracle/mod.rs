@@ -15,6 +15,7 @@ mod compositions;
 mod corpus;
 mod expressions;
 mod far;
+mod injected;
 mod programs;
 
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -80,14 +81,16 @@ impl Beside {
     /// emits code that reads scratch memory which it has not written: in its interpreter, whatever
     /// was there; here, zero.
     fn told(self, program: &[Instruction]) -> Vec<Instruction> {
-        let tell = |one: &Instruction| match one.is_beside_bytes() {
-            true => Instruction {
+        let tell = |one: &Instruction| {
+            if !one.is_beside_bytes() {
+                return *one;
+            }
+            Instruction {
                 // `ld #k`
                 code: 0,
                 k: self.value(one.k - 0xffff_f000),
                 ..*one
-            },
-            false => *one,
+            }
         };
         let zero = |word| Instruction {
             // `st M[k]`, while A is 0.

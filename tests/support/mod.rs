@@ -8,6 +8,7 @@ pub(crate) mod bpf;
 pub(crate) mod kernel;
 pub(crate) mod lab;
 pub(crate) mod nstrace;
+pub(crate) mod run;
 pub(crate) mod send;
 pub(crate) mod tty;
 

@@ -1,9 +1,12 @@
 //! Random programs, which no expression would make: each instruction in each place.
 
+#[path = "../../fuzz/src/translate.rs"]
+mod fuzz;
+
 use nstrace::filter::classic::Instruction;
 use proptest::{prelude::*, strategy::ValueTree as _};
 
-use super::{Beside, Judge, MATCH, compositions::runner, corpus::packets, library};
+use super::{Beside, Judge, Loaded, MATCH, compositions::runner, corpus::packets, library};
 
 /// Words of scratch memory.
 const SCRATCH: u32 = 16;
@@ -98,4 +101,28 @@ fn any_program_decides_as_libpcaps_interpreter() {
     }
     let all = decided[0] + decided[1];
     assert!(decided.iter().all(|some| *some > all / 10), "{decided:?}");
+}
+
+/// What fuzzing began with and has found. In the binary, since guests have nothing else.
+const FOUND: [&[u8]; 7] = [
+    include_bytes!("../../fuzz/seeds/translate/arithmetic"),
+    include_bytes!("../../fuzz/seeds/translate/flags"),
+    include_bytes!("../../fuzz/seeds/translate/geneve"),
+    include_bytes!("../../fuzz/seeds/translate/hosts"),
+    include_bytes!("../../fuzz/seeds/translate/ip6-protochain"),
+    include_bytes!("../../fuzz/seeds/translate/outbound"),
+    include_bytes!("../../fuzz/seeds/translate/tcp-port"),
+];
+
+#[test]
+fn what_fuzzing_has_found_is_taken_by_the_kernel() {
+    for data in FOUND {
+        let filters = fuzz::translated(data);
+        assert!(!filters.is_empty(), "{data:x?}");
+        for filter in filters {
+            if let Err(reason) = Loaded::load(&filter) {
+                panic!("{data:x?}: {reason}");
+            }
+        }
+    }
 }

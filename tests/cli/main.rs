@@ -5,6 +5,7 @@
 )]
 
 mod tcpdump;
+mod savefile;
 
 use std::process::{Command, Output, Stdio};
 

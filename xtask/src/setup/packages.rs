@@ -37,7 +37,7 @@ const MANAGERS: [(&str, &str); 5] = [
     ("apk", "apk add"),
 ];
 
-const NEEDS: [Need; 10] = [
+const NEEDS: [Need; 11] = [
     Need {
         proof: Proof::Program("cc"),
         why: "rustc links with it",
@@ -106,9 +106,21 @@ const NEEDS: [Need; 10] = [
     },
     Need {
         proof: Proof::Program("tcpdump"),
-        why: "the measurements compare with it",
-        purposes: &[Purpose::Bench],
+        why: "the tests and the measurements compare with it",
+        purposes: &[Purpose::Tests, Purpose::Bench],
         packages: ["tcpdump"; 5],
+    },
+    Need {
+        proof: Proof::Program("tshark"),
+        why: "the tests read capture files with it",
+        purposes: &[Purpose::Tests],
+        packages: [
+            "tshark",
+            "wireshark-cli",
+            "wireshark-cli",
+            "wireshark",
+            "tshark",
+        ],
     },
 ];
 

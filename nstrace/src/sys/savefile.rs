@@ -227,3 +227,123 @@ fn reopen(there: &File) -> Result<Output, OpenError> {
         None,
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        io::Read as _,
+        os::unix::fs::{PermissionsExt as _, symlink},
+        thread,
+    };
+
+    use nix::unistd::{getegid, geteuid, mkfifo};
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_its_owners_alone_and_is_not_replaced_unasked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let owner = Some((geteuid().as_raw(), getegid().as_raw()));
+        let mut output = Output::create(&path, false, owner).unwrap();
+        assert_eq!(output.write(b"old").unwrap(), 3);
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o7777, 0o600);
+        let again = Output::create(&path, false, None).unwrap_err();
+        assert!(matches!(again, OpenError::Exists));
+
+        // Who reads the old one keeps it, and nobody else can read the new one.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let mut old = File::open(&path).unwrap();
+        let mut output = Output::create(&path, true, None).unwrap();
+        assert_eq!(output.write(b"new").unwrap(), 3);
+        let mut kept = String::new();
+        old.read_to_string(&mut kept).unwrap();
+        assert_eq!(
+            (kept.as_str(), fs::read(&path).unwrap()),
+            ("old", b"new".to_vec())
+        );
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+            0o600
+        );
+    }
+
+    #[test]
+    fn a_root_run_by_sudo_gives_the_file_to_the_user() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let made = Output::create(&path, false, Some((4242, 4343)));
+        if geteuid().is_root() {
+            made.unwrap();
+            let metadata = fs::metadata(&path).unwrap();
+            assert_eq!((metadata.uid(), metadata.gid()), (4242, 4343));
+        } else {
+            assert!(matches!(made.unwrap_err(), OpenError::Io(_)));
+        }
+    }
+
+    #[test]
+    fn no_link_is_followed_to_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        symlink(&target, &link).unwrap();
+        for replace in [false, true] {
+            // One that leads nowhere.
+            let error = Output::create(&link, replace, None).unwrap_err();
+            assert!(matches!(error, OpenError::Io(_)), "{error}");
+            assert!(!target.exists());
+        }
+        fs::write(&target, "mine").unwrap();
+        for replace in [false, true] {
+            let error = Output::create(&link, replace, None).unwrap_err();
+            assert!(matches!(error, OpenError::Symlink), "{error}");
+        }
+        assert_eq!(fs::read(&target).unwrap(), b"mine");
+        let error = Output::create(folder.path(), true, None).unwrap_err();
+        assert!(matches!(error, OpenError::Kind), "{error}");
+    }
+
+    #[test]
+    fn pipes_and_devices_that_are_there_are_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, link) = (folder.path().join("pipe"), folder.path().join("link"));
+        mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        symlink(&pipe, &link).unwrap();
+        for path in [&pipe, &link] {
+            let reader = thread::spawn({
+                let pipe = pipe.clone();
+                move || fs::read(pipe).unwrap()
+            });
+            let mut output = Output::create(path, false, None).unwrap();
+            assert_eq!(output.write(b"abc").unwrap(), 3);
+            assert_eq!(output.room().unwrap(), None);
+            output.cut(3, 1).unwrap();
+            drop(output);
+            assert_eq!(reader.join().unwrap(), b"abc", "a pipe is not cut");
+        }
+        let mut null = Output::create(Path::new("/dev/null"), false, None).unwrap();
+        assert_eq!(null.write(b"abc").unwrap(), 3);
+        let mut full = Output::create(Path::new("/dev/full"), false, None).unwrap();
+        assert_eq!(
+            full.write(b"abc").unwrap_err().kind(),
+            io::ErrorKind::StorageFull
+        );
+    }
+
+    #[test]
+    fn a_file_is_cut_unless_others_write_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mut output = Output::create(&path, false, None).unwrap();
+        assert_eq!(output.write(b"abcdef").unwrap(), 6);
+        output.cut(6, 4).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"abcd");
+        fs::write(&path, "of another").unwrap();
+        output.cut(6, 4).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"of another");
+        let room = output.room().unwrap().unwrap();
+        assert!(0 < room.free && room.free < room.total);
+    }
+}

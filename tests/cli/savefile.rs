@@ -436,3 +436,68 @@ fn files_of_other_tools_are_read() {
         .map(|(_, time, _, _, data)| (16, time, None, 0, data));
     assert_eq!(merged[32..], behind.collect::<Vec<_>>());
 }
+
+/// The names of files in a folder that begin so, with the numbers of packets in them as tcpdump
+/// finds them.
+fn ring(folder: &Path, prefix: &str) -> BTreeMap<String, usize> {
+    let files = fs::read_dir(folder).unwrap();
+    files
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter_map(|name| {
+            let suffix = name.strip_prefix(prefix)?.to_owned();
+            let (packets, _) = run(folder, "tcpdump", &["-n", "-r", &name]);
+            Some((suffix, packets.lines().count()))
+        })
+        .collect()
+}
+
+#[test]
+fn rings_are_those_of_tcpdump() {
+    const PACKETS: u32 = 3600;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let write = |rotation, name: &str| {
+        let path = folder.join(name);
+        let mut save = SaveFile::create(SaveOptions {
+            rotation,
+            ..options(path, FileFormat::Pcap)
+        })
+        .unwrap();
+        save.interface(&pod(0)).unwrap();
+        let mut data = frame(1, 2);
+        data.resize(1000, 0);
+        for number in 0..PACKETS {
+            let packet = Packet {
+                time: START + u64::from(number),
+                iface: 0,
+                direction: None,
+                orig_len: 1000,
+                data: &data,
+                lost: 0,
+            };
+            assert_eq!(save.packet(&packet, None).unwrap(), Saved::Yes);
+        }
+        save.finish(&[], START).unwrap();
+    };
+    write(Rotation::default(), "all");
+    for (count, files) in [(None, 4), (Some(2), 2), (Some(12), 4)] {
+        let size = Some(1_000_000);
+        let rotation = Rotation {
+            size,
+            seconds: None,
+            count,
+        };
+        let count = count.map(|count| count.to_string()).unwrap_or_default();
+        write(rotation, &format!("ours{count}-"));
+        let theirs = format!("theirs{count}-");
+        // As root it would change to a user who may not write here.
+        let mut args = vec!["-Z", "root", "-r", "all", "-w", &theirs, "-C", "1"];
+        if !count.is_empty() {
+            args.extend(["-W", &count]);
+        }
+        run(folder, "tcpdump", &args);
+        let ours = ring(folder, &format!("ours{count}-"));
+        assert_eq!(ours, ring(folder, &theirs));
+        assert_eq!(ours.len(), files);
+    }
+}

@@ -16,4 +16,5 @@ mod follow;
 mod oracle;
 mod program;
 mod residue;
+mod savefile;
 mod scale;

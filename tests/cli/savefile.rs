@@ -4,9 +4,11 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
+    io::Read as _,
     net::IpAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
 };
 
 use nstrace::{
@@ -500,4 +502,43 @@ fn rings_are_those_of_tcpdump() {
         assert_eq!(ours, ring(folder, &theirs));
         assert_eq!(ours.len(), files);
     }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_a_closed_pipe_and_nothing_is_uncounted() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let reader = thread::spawn({
+        let pipe = pipe.clone();
+        move || {
+            let mut head = vec![0; 100_000];
+            File::open(pipe).unwrap().read_exact(&mut head).unwrap();
+        }
+    });
+    // A pipe that is there needs no --force.
+    let mut save = SaveFile::create(options(pipe, FileFormat::Pcapng)).unwrap();
+    save.interface(&pod(0)).unwrap();
+    let data = [0; 1000];
+    let mut handed = 0;
+    let error = loop {
+        let packet = Packet {
+            time: START,
+            iface: 0,
+            direction: None,
+            orig_len: 1000,
+            data: &data,
+            lost: 0,
+        };
+        handed += 1;
+        assert!(handed < 10_000, "a pipe without a reader takes nothing");
+        if let Err(error) = save.packet(&packet, None) {
+            break error;
+        }
+    };
+    reader.join().unwrap();
+    assert!(error.is_closed_pipe(), "{error}");
+    let tally = save.tally(0);
+    assert!(tally.written >= 90, "the reader has read them: {tally:?}");
+    assert_eq!((tally.buffered, tally.written + tally.lost), (0, handed));
 }

@@ -1,4 +1,8 @@
 //! What was written is read, and nothing that is read does harm.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics, with its stack"
+)]
 
 use std::fs;
 
@@ -357,7 +361,7 @@ fn crafted(order: Order) -> Vec<u8> {
         Order::Big => 3600_u64.to_be_bytes(),
     };
     let options = [
-        craft.option(9, &[0x80 | 10]),
+        craft.option(9, &[0x80 | 0x0a]),
         craft.option(14, &offset),
         craft.option(5, &[7; 17]),
     ];

@@ -229,6 +229,10 @@ fn reopen(there: &File) -> Result<Output, OpenError> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics, with its stack"
+)]
 mod tests {
     use std::{
         fs,

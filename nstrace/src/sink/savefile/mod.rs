@@ -5,7 +5,7 @@
 //! known to the packet how many are in it and how many are not ([`SaveFile::tally`]). Each file of
 //! a rotation can be read without the others.
 //!
-//! [`pcapng`] and [`pcap`] make bytes, [`rotate`] names files, [`file`] writes; here they meet.
+//! `pcapng` and `pcap` make bytes, `rotate` names files, `file` writes; here they meet.
 
 mod error;
 mod file;

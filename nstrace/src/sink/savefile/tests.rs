@@ -1,4 +1,8 @@
 //! What is in the file after whatever happens is what the counts say.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics, with its stack"
+)]
 
 use std::{
     io,

@@ -1,7 +1,6 @@
 //! Reading capture files: pcap and pcapng of any writer.
 //!
-//! Whatever is in a file, reading it does not panic and takes a few times the memory of its
-//! largest block, which is bounded. A file that ends within a packet gives all packets before it, then an
+//! Whatever is in a file, reading it does not panic, and the memory that takes has a bound. A file that ends within a packet gives all packets before it, then an
 //! error that says where.
 //!
 //! The crate pcap-parser reads what is in a block. Blocks are found here, since its own reader

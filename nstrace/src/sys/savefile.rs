@@ -350,4 +350,24 @@ mod tests {
         let room = output.room().unwrap().unwrap();
         assert!(0 < room.free && room.free < room.total);
     }
+
+    #[test]
+    fn a_pipe_that_does_not_wait_is_waited_for() {
+        const LEN: usize = 1 << 20;
+        let (mut reader, writer) = io::pipe().unwrap();
+        fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+        let mut output = Output::new(writer.into(), None);
+        let reader = thread::spawn(move || {
+            let mut read = Vec::new();
+            reader.read_to_end(&mut read).unwrap();
+            read.len()
+        });
+        let bytes = vec![0; LEN];
+        let mut written = 0;
+        while written < LEN {
+            written += output.write(&bytes[written..]).unwrap();
+        }
+        drop(output);
+        assert_eq!(reader.join().unwrap(), LEN);
+    }
 }

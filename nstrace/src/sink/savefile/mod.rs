@@ -5,11 +5,13 @@
 //! known to the packet how many are in it and how many are not ([`SaveFile::tally`]). Each file of
 //! a rotation can be read without the others.
 //!
-//! `pcapng` and `pcap` make bytes, `rotate` names files, `file` writes; here they meet.
+//! `pcapng` and `pcap` make bytes, `rotate` names files, `file` writes, `loss` counts what
+//! it could not; here they meet.
 
 mod error;
 mod file;
 mod frame;
+mod loss;
 mod options;
 mod pcap;
 mod pcapng;
@@ -24,11 +26,12 @@ use jiff::tz::TimeZone;
 pub use self::{
     error::SaveError,
     frame::Tag,
+    loss::Tally,
     options::{FileFormat, MinFree, SaveOptions},
     rotate::{Rotation, parse_size, sanitise},
 };
 use self::{
-    file::{Cause, Opener, Stream},
+    file::{Opener, Stream},
     frame::Frame,
     pcapng::Statistics,
     rotate::{Names, Next},
@@ -50,18 +53,6 @@ pub enum Saved {
     Yes,
     /// It was not: there have been as many files as `-W` wants. The capture has come to its end.
     Complete,
-}
-
-/// Where an interface's packets are; each that was handed in counts in exactly one of the three,
-/// except for those answered by [`Saved::Complete`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Whole in a file, or taken by a pipe.
-    pub written: u64,
-    /// Not yet written.
-    pub buffered: u64,
-    /// In no file, and will never be.
-    pub lost: u64,
 }
 
 struct Iface {
@@ -423,87 +414,6 @@ impl SaveFile {
             };
             pcapng::statistics(&mut self.buffer, &statistics);
         }
-    }
-
-    /// Only the first `arrived` bytes of the buffer are in the file: cuts off what is no whole
-    /// packet, counts, and closes.
-    #[cold]
-    fn fail(&mut self, arrived: usize, cause: Cause) -> SaveError {
-        let Some(mut stream) = self.stream.take() else {
-            return SaveError::Closed;
-        };
-        let begins_file = stream.written == arrived as u64;
-        let whole = self.count_whole(arrived, begins_file);
-        if let Err(error) = stream.cut((arrived - whole) as u64) {
-            tracing::warn!(path = ?self.path, %error, "the file may end with a part of a packet");
-        }
-        self.buffer.clear();
-        self.order.clear();
-        if let Some(iface) = self
-            .waiting
-            .take()
-            .and_then(|iface| self.ifaces.get_mut(iface))
-        {
-            iface.taken += 1;
-        }
-        let (mut written, mut lost) = (0, 0);
-        for iface in &mut self.ifaces {
-            iface.lost = iface.taken - iface.written;
-            written += iface.written;
-            lost += iface.lost;
-        }
-        let path = self.path.display().to_string();
-        match cause {
-            Cause::Io(source) => SaveError::Write {
-                path,
-                written,
-                lost,
-                source,
-            },
-            Cause::MinFree { free } => SaveError::MinFree {
-                path,
-                written,
-                lost,
-                free,
-            },
-        }
-    }
-
-    /// Counts the packets that are whole in the first `arrived` bytes of the buffer as written;
-    /// gives where the last block ends.
-    fn count_whole(&mut self, arrived: usize, begins_file: bool) -> usize {
-        let bytes = &self.buffer[..arrived];
-        let mut at = 0;
-        match self.options.format {
-            FileFormat::Pcapng => {
-                while let Some((kind, len, first)) = pcapng::first_block(&bytes[at..]) {
-                    at += len;
-                    if kind == pcapng::ENHANCED_PACKET
-                        && let Some(iface) = self.ifaces.get_mut(first as usize)
-                    {
-                        iface.written += 1;
-                    }
-                }
-            }
-            FileFormat::Pcap => {
-                if begins_file {
-                    if bytes.len() < pcap::FILE_HEADER {
-                        return 0;
-                    }
-                    at = pcap::FILE_HEADER;
-                }
-                for &iface in &self.order {
-                    let Some(len) = pcap::first_record(&bytes[at..]) else {
-                        break;
-                    };
-                    at += len;
-                    if let Some(iface) = self.ifaces.get_mut(iface as usize) {
-                        iface.written += 1;
-                    }
-                }
-            }
-        }
-        at
     }
 }
 

@@ -199,22 +199,23 @@ pub const OPT: u16 = 41;
 /// The rcode with the bits of the OPT record, as far as that can be found.
 #[must_use]
 pub fn extended_rcode(message: Bytes<'_>, header: Header) -> u16 {
-    find_opt(message, header).map_or(header.rcode(), |ttl| {
-        header.rcode() | u16::try_from(ttl >> 24).unwrap_or_default() << 4
-    })
+    let more = find_opt(message, header).unwrap_or_default();
+    header.rcode() | u16::from(more) << 4
 }
 
-fn find_opt(message: Bytes<'_>, header: Header) -> Option<u32> {
+/// The first byte of the TTL of the OPT record: more of the rcode.
+fn find_opt(message: Bytes<'_>, header: Header) -> Option<u8> {
     let [questions, answers, authorities, additional] = header.counts.map(u32::from);
     let mut at = HEADER;
     for _ in 0..questions {
         at = skip_name(message, at).ok()? + 4;
     }
     for place in 0..answers + authorities + additional {
-        let record = Record::read_start(message, skip_name(message, at).ok()?).ok()?;
-        if record.kind == OPT && place >= answers + authorities {
-            return Some(record.ttl);
+        let end = skip_name(message, at).ok()?;
+        if message.u16(end).ok()? == OPT && place >= answers + authorities {
+            return message.u8(end + 4).ok();
         }
+        let record = Record::read_start(message, end).ok()?;
         at = record.data + record.len;
     }
     None

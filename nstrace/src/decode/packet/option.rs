@@ -18,14 +18,21 @@ pub struct TcpOption<'a> {
 
 /// Why there is no further option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// The capture ends here.
+pub enum Stop<'a> {
+    /// The capture ends before its value.
     Cut,
+    /// The capture ends in its value.
+    CutValue {
+        /// As much of it as there is.
+        option: TcpOption<'a>,
+        /// How long its value would be.
+        len: usize,
+    },
     /// Its length cannot be: below two, or beyond the header.
     BadLength,
 }
 
-impl From<Cut> for Stop {
+impl From<Cut> for Stop<'_> {
     fn from(Cut: Cut) -> Self {
         Self::Cut
     }
@@ -46,7 +53,7 @@ impl<'a> TcpOptions<'a> {
         Self { bytes, left: len }
     }
 
-    fn read(&mut self) -> Result<TcpOption<'a>, Stop> {
+    fn read(&mut self) -> Result<TcpOption<'a>, Stop<'a>> {
         let kind = self.bytes.u8(0)?;
         if matches!(kind, END | NOP) {
             self.bytes = self.bytes.from(1);
@@ -57,7 +64,14 @@ impl<'a> TcpOptions<'a> {
         let Some(value_len) = len.checked_sub(2).filter(|_| len <= self.left) else {
             return Err(Stop::BadLength);
         };
-        let value = self.bytes.slice(2, value_len)?;
+        let value = self.bytes.from(2).upto(value_len).0;
+        if value.len() < value_len {
+            let option = TcpOption { kind, value };
+            return Err(Stop::CutValue {
+                option,
+                len: value_len,
+            });
+        }
         self.bytes = self.bytes.from(len);
         self.left -= len;
         Ok(TcpOption { kind, value })
@@ -65,7 +79,7 @@ impl<'a> TcpOptions<'a> {
 }
 
 impl<'a> Iterator for TcpOptions<'a> {
-    type Item = Result<TcpOption<'a>, Stop>;
+    type Item = Result<TcpOption<'a>, Stop<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0 {

@@ -2,17 +2,17 @@
 
 use etherparse::{
     IpNumber, Ipv4Header, Ipv6Header, PacketBuilder, PacketBuilderStep, TcpHeader,
-    TcpOptionElement, UdpHeader, err::packet::BuildWriteError, ip_number,
+    TcpOptionElement, UdpHeader, err::packet::BuildWriteError,
 };
 
 /// One packet of the corpus.
-pub struct Sample {
+pub(crate) struct Sample {
     /// What it is.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The `LINKTYPE_` number of what it begins with.
-    pub link_type: u16,
+    pub(crate) link_type: u16,
     /// Its bytes.
-    pub data: Vec<u8>,
+    pub(crate) data: Vec<u8>,
 }
 
 const ETHERNET: u16 = 1;
@@ -27,7 +27,7 @@ const ROUTERS6: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
 const MACS: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
 
 /// All of them, in an order in which the segments of a connection follow each other.
-pub fn corpus() -> Vec<Sample> {
+pub(crate) fn corpus() -> Vec<Sample> {
     let mut all = Vec::new();
     let mut add = |name, data| {
         all.push(Sample {
@@ -912,7 +912,6 @@ fn malformed(add: &mut Add<'_>) {
     add("IPv4 option too long", options(&[130, 50, 0, 0]));
     add("IPv4 options end", options(&[1, 0, 9, 9]));
     add("IPv4 unknown option", options(&[99, 4, 0, 0]));
-    let _ = ip_number::TCP;
 }
 
 fn other_links() -> Vec<Sample> {

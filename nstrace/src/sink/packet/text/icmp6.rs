@@ -140,30 +140,31 @@ impl Line<'_> {
 
     fn icmp6_unreachable(&mut self, data: Bytes<'_>, code: u8) -> Printed {
         let inner = || address(data, INNER + 24);
-        match code {
-            0 => self.str(", unreachable route "),
-            // As tcpdump has it.
-            1 => self.str(",  unreachable prohibited "),
-            2 => {
-                self.str(", beyond scope ");
-                self.host(inner()?);
-                self.str(", source address ");
-                self.host(address(data, INNER + 8)?);
-                return Ok(());
-            }
-            3 => self.str(", unreachable address "),
-            _ => {
-                self.str(", unreachable port");
-                let Some((protocol, port)) = upper_port(data.from(INNER)) else {
-                    return Err(Cut);
-                };
-                self.str(", ");
-                self.host(inner()?);
-                self.unreachable_port(protocol, port);
-                return Ok(());
-            }
+        // As tcpdump has it, with a space too many.
+        let names = [
+            "unreachable route",
+            " unreachable prohibited",
+            "beyond scope",
+            "unreachable address",
+            "unreachable port",
+        ];
+        let name = names.get(usize::from(code)).unwrap_or(&"");
+        say!(self, ", {name}");
+        if code == 4 {
+            let (protocol, port) = upper_port(data.from(INNER)).ok_or(Cut)?;
+            let host = inner()?;
+            self.str(", ");
+            self.host(host);
+            self.unreachable_port(protocol, port);
+            return Ok(());
         }
-        self.host(inner()?);
+        let host = inner()?;
+        self.out.push(' ');
+        self.host(host);
+        if code == 2 {
+            self.str(", source address ");
+            self.host(address(data, INNER + 8)?);
+        }
         Ok(())
     }
 

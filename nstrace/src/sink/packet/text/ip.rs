@@ -8,7 +8,7 @@ use super::{
     MAX_DEPTH,
     line::{Line, Printed, say},
 };
-use crate::decode::packet::Bytes;
+use crate::decode::packet::{Bytes, Cut};
 
 pub(super) const ICMP: u8 = 1;
 pub(super) const IPIP: u8 = 4;
@@ -204,17 +204,20 @@ impl Line<'_> {
             self.hosts(ip.source, ip.destination);
             self.str(": ");
         }
+        if data.len() < header_len {
+            let len = data.len();
+            say!(
+                self,
+                " [remaining caplen({len}) < header length({header_len})]"
+            );
+            return Err(Cut);
+        }
         let payload = data.from(header_len);
         self.ip_payload(payload, total.saturating_sub(header_len), &ip, ip.next)
     }
 
     /// The parenthesis of `-v`; `false` if the options are cut.
-    fn ip4_header(
-        &mut self,
-        data: Bytes<'_>,
-        header_len: usize,
-        flags: u16,
-    ) -> Result<bool, crate::decode::packet::Cut> {
+    fn ip4_header(&mut self, data: Bytes<'_>, header_len: usize, flags: u16) -> Result<bool, Cut> {
         let tos = data.u8(1)?;
         let ecn = ["", ",ECT(1)", ",ECT(0)", ",CE"].get(usize::from(tos & 3));
         say!(self, "(tos 0x{tos:x}{}", ecn.unwrap_or(&""));
@@ -255,11 +258,7 @@ impl Line<'_> {
         Ok(is_whole)
     }
 
-    fn ip4_options(
-        &mut self,
-        mut data: Bytes<'_>,
-        mut left: usize,
-    ) -> Result<bool, crate::decode::packet::Cut> {
+    fn ip4_options(&mut self, mut data: Bytes<'_>, mut left: usize) -> Result<bool, Cut> {
         let mut separator = "";
         while left > 0 {
             self.str(separator);
@@ -327,7 +326,7 @@ impl Line<'_> {
         length: usize,
         at: usize,
         pseudo: Option<(&Ip, u8)>,
-    ) -> Result<Option<Wrong>, crate::decode::packet::Cut> {
+    ) -> Result<Option<Wrong>, Cut> {
         let covered = data.slice(0, length)?;
         let sum = match pseudo {
             Some((ip, protocol)) => ip.pseudo(protocol, length),

@@ -91,9 +91,6 @@ impl Line<'_> {
                 self.cut();
                 return Ok(());
             }
-            if at >= data.len() {
-                return self.ip6_end(next, data, at);
-            }
         }
         let payload_len = match walk {
             Walk {
@@ -136,11 +133,6 @@ impl Line<'_> {
         say!(self, "hlim {hop_limit}, next-header ");
         self.name_of(next.into(), &PROTOCOLS, format_args!("unknown"));
         say!(self, " ({next}) payload length: {payload_len}) ");
-    }
-
-    /// Where nothing is left after an extension header, there is nothing more to say.
-    fn ip6_end(&mut self, _next: u8, _data: Bytes<'_>, _at: usize) -> Printed {
-        Ok(())
     }
 
     /// Length of the extension header at a position; `None` if there is none, 0 if nothing after
@@ -265,12 +257,13 @@ impl Line<'_> {
     fn ip6_fragment(&mut self, data: Bytes<'_>, at: usize, ip: &mut Ip) -> Result<usize, Cut> {
         self.layer = "frag6";
         let header = data.from(at);
-        self.str("frag (");
-        let id = header.u32(4)?;
-        if self.style.verbose > 0 {
-            say!(self, "0x{id:08x}:");
-        }
         let offset = header.u16(2)? & 0xfff8;
+        if self.style.verbose > 0 {
+            let id = header.u32(4)?;
+            say!(self, "frag (0x{id:08x}:");
+        } else {
+            self.str("frag (");
+        }
         say!(self, "{offset}|");
         let total = HEADER + usize::from(data.u16(4)?);
         match total.checked_sub(at + 8) {
@@ -289,6 +282,10 @@ impl Line<'_> {
     }
 
     fn ip6_routing(&mut self, header: Bytes<'_>) -> Result<usize, Cut> {
+        if header.is_empty() {
+            self.cut();
+            return Ok(0);
+        }
         self.layer = "rt6";
         self.str("RT6");
         let units = usize::from(header.u8(1)?);

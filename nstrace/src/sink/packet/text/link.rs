@@ -4,7 +4,11 @@ use super::{
     dump,
     line::{Line, Printed, say},
 };
-use crate::{decode::packet::Bytes, packet::LinkType, sink::packet::Hex};
+use crate::{
+    decode::packet::{Bytes, Cut},
+    packet::LinkType,
+    sink::packet::Hex,
+};
 
 pub(super) const IPV4: u16 = 0x0800;
 pub(super) const ARP: u16 = 0x0806;
@@ -117,6 +121,7 @@ impl Line<'_> {
             kind = inner;
             at += 4;
         }
+        self.link_len = at;
         let payload = data.from(at);
         let payload_len = length.saturating_sub(at);
         if kind <= MAX_LENGTH {
@@ -130,7 +135,6 @@ impl Line<'_> {
                 say!(self, ", length {inner}: ");
             }
             self.default_dump(payload.upto(inner));
-            self.link_len = at;
             return Ok(());
         }
         if self.style.link {
@@ -149,17 +153,11 @@ impl Line<'_> {
             }
             self.default_dump(payload);
         }
-        self.link_len = at;
         Ok(())
     }
 
     /// What an Ethernet type says that comes next; `false` if that is not known here.
-    fn ether_payload(
-        &mut self,
-        kind: u16,
-        data: Bytes<'_>,
-        length: usize,
-    ) -> Result<bool, crate::decode::packet::Cut> {
+    fn ether_payload(&mut self, kind: u16, data: Bytes<'_>, length: usize) -> Result<bool, Cut> {
         match kind {
             IPV4 => self.ip4(data, length)?,
             IPV6 => self.ip6(data, length)?,
@@ -171,7 +169,7 @@ impl Line<'_> {
 
     /// The bytes of what is not known, if they are not asked for anyway or too much.
     fn default_dump(&mut self, data: Bytes<'_>) {
-        if self.style.hex == Hex::None && !self.style.ascii && !self.style.quiet {
+        if self.style.hex == Hex::None && !self.style.quiet {
             dump::hex(self.out, data);
         }
     }
@@ -332,6 +330,7 @@ impl Line<'_> {
             }
             at += 4;
         }
+        self.link_len = at;
         let payload = data.from(at);
         let inner = length.saturating_sub(at);
         if !self.ether_payload(kind, payload, inner)? {
@@ -341,7 +340,6 @@ impl Line<'_> {
             }
             self.default_dump(payload);
         }
-        self.link_len = at;
         Ok(())
     }
 }

@@ -100,7 +100,6 @@ impl Text {
             .max(data.len());
         if line.link(iface.link_type, data, length).is_err() {
             line.cut();
-            line.link_len = 0;
         }
         line.dump(data);
         out.push('\n');

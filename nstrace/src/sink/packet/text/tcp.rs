@@ -133,7 +133,7 @@ impl Line<'_> {
             self.str(", urg ");
             self.number(data.u16(18)?.into());
         }
-        if header_len > HEADER && !self.tcp_options(data, header_len - HEADER, base.sack) {
+        if header_len > HEADER && !self.tcp_options(data, header_len - HEADER, base.sack)? {
             return Ok(());
         }
         self.str(", length ");
@@ -199,28 +199,62 @@ impl Line<'_> {
     }
 
     /// `false` if they end in a way that hides what comes after.
-    fn tcp_options(&mut self, data: Bytes<'_>, len: usize, sack: u32) -> bool {
+    fn tcp_options(&mut self, data: Bytes<'_>, len: usize, sack: u32) -> Result<bool, Cut> {
         self.str(", options [");
         let mut separator = "";
         for option in TcpOptions::new(data.from(HEADER), len) {
             self.str(separator);
             match option {
                 Ok(option) => self.tcp_option(option, sack),
-                Err(stop) => {
-                    match stop {
-                        Stop::Cut => self.cut(),
-                        Stop::BadLength => self.str("[bad opt]"),
-                    }
-                    if !separator.is_empty() {
-                        self.str(if stop == Stop::Cut { ">" } else { "]" });
-                    }
-                    return false;
+                Err(Stop::Cut) => return Err(Cut),
+                Err(Stop::CutValue { option, len }) => {
+                    self.tcp_option_cut(option, len, sack)?;
+                    self.cut();
+                    // As tcpdump has it.
+                    self.str(if separator.is_empty() { "" } else { ">" });
+                    return Ok(false);
+                }
+                Err(Stop::BadLength) => {
+                    self.str("[bad opt]");
+                    self.str(if separator.is_empty() { "" } else { "]" });
+                    return Ok(false);
                 }
             }
             separator = ",";
         }
         self.out.push(']');
-        true
+        Ok(true)
+    }
+
+    fn tcp_option_cut(&mut self, option: TcpOption<'_>, len: usize, sack: u32) -> Printed {
+        let TcpOption { kind, value } = option;
+        self.name_of(kind.into(), &OPTIONS, format_args!("unknown-{kind}"));
+        match kind {
+            5 if len % 8 != 0 => {
+                self.str(" invalid sack,");
+                return Err(Cut);
+            }
+            5 => {
+                say!(self, " {} ", len / 8);
+                self.tcp_sack(value, sack);
+            }
+            19 | 34 | 254 => {}
+            _ if OPTIONS.iter().all(|(known, _)| *known != u16::from(kind)) => {
+                self.str(" 0x");
+                self.hex(value);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn tcp_sack(&mut self, value: &[u8], base: u32) {
+        for block in value.chunks_exact(8).map(Bytes) {
+            if let (Ok(start), Ok(end)) = (block.u32(0), block.u32(4)) {
+                let [start, end] = [start, end].map(|seq| seq.wrapping_sub(base));
+                say!(self, "{{{start}:{end}}}");
+            }
+        }
     }
 
     fn tcp_option(&mut self, option: TcpOption<'_>, sack: u32) {
@@ -241,12 +275,7 @@ impl Line<'_> {
             (5, ..) if value.len() % 8 != 0 => self.str(" invalid sack"),
             (5, ..) => {
                 say!(self, " {} ", value.len() / 8);
-                for block in value.chunks_exact(8).map(Bytes) {
-                    if let (Ok(start), Ok(end)) = (block.u32(0), block.u32(4)) {
-                        let [start, end] = [start, end].map(|seq| seq.wrapping_sub(sack));
-                        say!(self, "{{{start}:{end}}}");
-                    }
-                }
+                self.tcp_sack(value, sack);
             }
             (6 | 7 | 11 | 12 | 13, _, Ok(number), _) => {
                 say!(self, " {number}");

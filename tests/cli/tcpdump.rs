@@ -2,7 +2,7 @@
 //!
 //! Judged by 4.99.3; a newer one words a few malformed packets differently.
 
-#[path = "../../nstrace/src/sink/packet/corpus.rs"]
+#[path = "../../nstrace/src/sink/packet/corpus/mod.rs"]
 mod corpus;
 
 use std::{fs, path::Path, process::Command};
@@ -39,11 +39,11 @@ fn styles() -> Vec<(Vec<&'static str>, Style)> {
         with(&["-e"], &|style| style.link = true),
         with(&["-q"], &|style| style.quiet = true),
         with(&["-q", "-e"], &|style| {
-            (style.quiet, style.link) = (true, true)
+            (style.quiet, style.link) = (true, true);
         }),
         with(&["-v"], &|style| style.verbose = 1),
         with(&["-v", "-e"], &|style| {
-            (style.verbose, style.link) = (1, true)
+            (style.verbose, style.link) = (1, true);
         }),
         with(&["-vv"], &|style| style.verbose = 2),
         with(&["-vvv"], &|style| style.verbose = 3),
@@ -234,13 +234,11 @@ fn whole_packets_are_printed_as_tcpdump_does() {
 /// Of a packet that was cut tcpdump's -X may begin with the link-layer header, ours never does; and a DNS record that is cut where its name begins is not said to be.
 fn is_known_of_cut(options: &[&str], ours: &str, theirs: &str) -> bool {
     let first_line = |text: &str| text.lines().next().map(str::to_owned);
-    match options {
-        ["-X"] => first_line(ours) == first_line(theirs),
-        _ => {
-            let cut = ours.strip_suffix(" [|domain]");
-            cut.is_some_and(|start| theirs.strip_prefix(start) == Some(" (37)"))
-        }
+    if options == ["-X"] {
+        return first_line(ours) == first_line(theirs);
     }
+    let cut = ours.strip_suffix(" [|domain]");
+    cut.is_some_and(|start| theirs.strip_prefix(start) == Some(" (37)"))
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub enum Part<'a> {
 }
 
 /// The labels of a name, from the one at a position on, through compression pointers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Name<'a> {
     message: Bytes<'a>,
     at: usize,

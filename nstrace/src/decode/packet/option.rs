@@ -39,7 +39,7 @@ impl From<Cut> for Stop<'_> {
 }
 
 /// The options of a TCP header.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct TcpOptions<'a> {
     bytes: Bytes<'a>,
     /// What is left of the header, captured or not.

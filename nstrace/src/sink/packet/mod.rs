@@ -2,6 +2,8 @@
 //!
 //! All of it is pure and total: bytes and options in, text out, whatever the bytes are.
 
+#[cfg(test)]
+mod corpus;
 pub mod json;
 mod style;
 mod text;

@@ -4,6 +4,10 @@ use std::net::IpAddr;
 
 /// What is printed of a packet, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option that is given or not"
+)]
 pub struct Style {
     /// The link-layer header too (`-e`).
     pub link: bool,

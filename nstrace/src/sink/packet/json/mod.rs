@@ -6,7 +6,7 @@
 mod dns;
 mod transport;
 
-use std::io::Write;
+use std::{fmt::Write as _, io::Write};
 
 use etherparse::{
     ArpPacketSlice, EtherType, Ipv4HeaderSlice, Ipv6ExtensionSlice, LaxIpPayloadSlice,
@@ -341,12 +341,20 @@ fn ipv6(slice: &LaxIpv6Slice<'_>, proto: u8) -> (Ipv6, bool) {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    separated(bytes, "")
 }
 
 fn mac(bytes: &[u8]) -> String {
-    let bytes: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    bytes.join(":")
+    separated(bytes, ":")
+}
+
+fn separated(bytes: &[u8], separator: &str) -> String {
+    let mut text = String::new();
+    for (place, byte) in bytes.iter().enumerate() {
+        let separator = if place > 0 { separator } else { "" };
+        write!(text, "{separator}{byte:02x}").unwrap_or_default();
+    }
+    text
 }
 
 /// IPv4 if it is as long, hex otherwise.

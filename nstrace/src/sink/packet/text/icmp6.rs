@@ -1,4 +1,4 @@
-//! ICMPv6.
+//! `ICMPv6`.
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -230,7 +230,7 @@ impl Line<'_> {
         let TcpOption { kind, value } = option;
         self.name_of(kind.into(), &OPTIONS, format_args!("unknown-{kind}"));
         match kind {
-            5 if len % 8 != 0 => {
+            5 if !len.is_multiple_of(8) => {
                 self.str(" invalid sack,");
                 return Err(Cut);
             }
@@ -272,7 +272,7 @@ impl Line<'_> {
                 say!(self, " {}", bytes.u8(0).unwrap_or_default());
                 expected = 1;
             }
-            (5, ..) if value.len() % 8 != 0 => self.str(" invalid sack"),
+            (5, ..) if !value.len().is_multiple_of(8) => self.str(" invalid sack"),
             (5, ..) => {
                 say!(self, " {} ", value.len() / 8);
                 self.tcp_sack(value, sack);
@@ -316,7 +316,7 @@ impl Line<'_> {
     fn tcp_fast_open(&mut self, cookie: &[u8]) {
         match cookie.len() {
             0 => self.str(" cookiereq"),
-            4..=16 if cookie.len() % 2 == 0 => {
+            4..=16 if cookie.len().is_multiple_of(2) => {
                 self.str(" cookie ");
                 self.hex(cookie);
             }

@@ -7,12 +7,15 @@ mod corpus;
 
 use std::{fs, path::Path, process::Command};
 
-use corpus::{Sample, corpus};
+use corpus::{DIFFERENT, LINK_TYPES, Sample, corpus, time};
 use jiff::tz::TimeZone;
+
 use nstrace::{
     packet::{CaptureIface, LinkType, Packet},
     sink::packet::{Hex, NoNames, Style, Text, TimeStyle},
 };
+
+use crate::text;
 
 /// A packet as it is captured.
 struct Captured {
@@ -23,8 +26,6 @@ struct Captured {
 }
 
 const NANOS: u64 = 1_000_000_000;
-/// 2026-11-21T01:46:40Z, and a bit that microseconds do not show.
-const START: u64 = 1_795_225_600 * NANOS + 123_456_789;
 
 /// Each options of tcpdump's, and the style that is their like.
 fn styles() -> Vec<(Vec<&'static str>, Style)> {
@@ -112,7 +113,7 @@ fn iface(link_type: u16) -> CaptureIface {
 }
 
 fn ours(style: Style, link_type: u16, packets: &[Captured]) -> Vec<String> {
-    let mut text = Text::new(style, TimeZone::UTC, Box::new(NoNames));
+    let mut printer = Text::new(style, TimeZone::UTC, Box::new(NoNames));
     let iface = iface(link_type);
     let print = |packet: &Captured| {
         let mut out = String::new();
@@ -124,12 +125,13 @@ fn ours(style: Style, link_type: u16, packets: &[Captured]) -> Vec<String> {
             data: &packet.data,
             lost: 0,
         };
-        text.packet(&mut out, &packet, &iface);
+        printer.packet(&mut out, &packet, &iface);
         out.strip_suffix('\n').unwrap().to_owned()
     };
     packets.iter().map(print).collect()
 }
 
+/// What tcpdump prints of a file, with what it cannot know as we have it.
 fn tcpdump(options: &[&str], file: &Path) -> Vec<String> {
     let output = Command::new("tcpdump")
         .args(["-nn"])
@@ -140,7 +142,12 @@ fn tcpdump(options: &[&str], file: &Path) -> Vec<String> {
         .output()
         .expect("tcpdump is installed: cargo xtask setup --tests");
     assert!(output.status.success(), "{output:?}");
-    by_packet(&String::from_utf8_lossy(&output.stdout))
+    let mut packets = by_packet(&text(&output.stdout));
+    for text in &mut packets {
+        // Which name an index has here is not known from the file.
+        *text = text.replacen("?     ", "2147483647 ", 1);
+    }
+    packets
 }
 
 /// Compares what is printed of packets of one link type, in all styles.
@@ -156,11 +163,7 @@ fn compare(
     let mut differences = Vec::new();
     for (options, style) in styles {
         let ours = ours(*style, link_type, packets);
-        let mut theirs = tcpdump(options, &file);
-        for text in &mut theirs {
-            // Which name an index has is not known from the file.
-            *text = text.replacen("?     ", "2147483647 ", 1);
-        }
+        let theirs = tcpdump(options, &file);
         if style.ascii || style.time == TimeStyle::None {
             // Its lines may begin with anything.
             let ours = by_packet(&ours.join("\n")).join("\n");
@@ -199,24 +202,14 @@ fn captured(samples: &[Sample], link_type: u16) -> Vec<Captured> {
         .iter()
         .filter(|sample| sample.link_type == link_type)
         .filter(|sample| !DIFFERENT.contains(&sample.name));
-    let mut time = START;
-    samples
-        .map(|sample| {
-            time += 12_345_678;
-            Captured {
-                name: sample.name.to_owned(),
-                time,
-                orig_len: u32::try_from(sample.data.len()).unwrap(),
-                data: sample.data.clone(),
-            }
-        })
-        .collect()
+    let captured = samples.enumerate().map(|(place, sample)| Captured {
+        name: sample.name.to_owned(),
+        time: time(place),
+        orig_len: u32::try_from(sample.data.len()).unwrap(),
+        data: sample.data.clone(),
+    });
+    captured.collect()
 }
-
-/// tcpdump looks for the next option where one of that kind would end, we where this one does.
-const DIFFERENT: [&str; 1] = ["TCP odd option lengths"];
-
-const LINK_TYPES: [u16; 5] = [1, 101, 0, 113, 276];
 
 #[test]
 fn whole_packets_are_printed_as_tcpdump_does() {
@@ -258,5 +251,30 @@ fn packets_cut_at_each_byte_are_printed_as_tcpdump_does() {
             }
         }
         compare(&styles, link_type, &cut, is_known_of_cut);
+    }
+}
+
+/// The library's own test compares with what is kept here, so that it needs no tcpdump.
+#[test]
+fn what_is_kept_of_tcpdumps_text_is_what_it_prints() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("corpus.pcap");
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sink/packet/text/golden");
+    let samples = corpus();
+    for (name, options) in [("plain", &[][..]), ("link-verbose", &["-e", "-vv"])] {
+        let mut text = String::new();
+        for link_type in LINK_TYPES {
+            fs::write(&file, pcap(link_type, &captured(&samples, link_type))).unwrap();
+            for packet in tcpdump(options, &file) {
+                text.push_str(&packet);
+                text.push('\n');
+            }
+        }
+        let path = kept.join(name).with_extension("txt");
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&path, &text).unwrap();
+        }
+        let kept = fs::read_to_string(&path).unwrap();
+        assert_eq!(kept, text, "{}: BLESS=1 rewrites it", path.display());
     }
 }

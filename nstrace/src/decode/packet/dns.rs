@@ -9,6 +9,10 @@ pub const HEADER: usize = 12;
 /// are cut there.
 pub const MAX_NAME: usize = 255;
 
+/// No good name has more labels, nor more pointers: thousands of them would cost thousands of
+/// times what they are worth.
+const MAX_POINTERS: u8 = 127;
+
 /// What a name consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part<'a> {
@@ -27,6 +31,8 @@ pub struct Name<'a> {
     at: usize,
     /// Pointers must go below this, or there would be loops.
     ceiling: usize,
+    /// How many pointers are still followed.
+    pointers: u8,
     is_done: bool,
 }
 
@@ -38,6 +44,7 @@ impl<'a> Name<'a> {
             message,
             at,
             ceiling: at,
+            pointers: MAX_POINTERS,
             is_done: false,
         }
     }
@@ -58,9 +65,11 @@ impl<'a> Name<'a> {
                 }
                 3 => {
                     let target = usize::from(self.message.u16(self.at)? & 0x3fff);
-                    if target >= self.ceiling {
+                    let left = self.pointers.checked_sub(1);
+                    let Some(left) = left.filter(|_| target < self.ceiling) else {
                         return Ok(Some(Part::Bad("<BAD PTR>")));
-                    }
+                    };
+                    self.pointers = left;
                     self.ceiling = target;
                     self.at = target;
                 }

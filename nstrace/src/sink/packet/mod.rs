@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod corpus;
 pub mod json;
+#[cfg(test)]
+mod sample;
 mod style;
 mod text;
 

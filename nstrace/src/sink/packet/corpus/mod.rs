@@ -21,6 +21,20 @@ pub(crate) struct Sample {
     pub(crate) data: Vec<u8>,
 }
 
+/// What packets begin with, each of which has samples.
+pub(crate) const LINK_TYPES: [u16; 5] = [1, 101, 0, 113, 276];
+
+/// When a sample that is the n-th of its link type came, in nanoseconds: 2026-11-21T01:46:40Z and
+/// a bit that microseconds do not show, and each a bit later.
+pub(crate) fn time(place: usize) -> u64 {
+    let place = u64::try_from(place).expect("a small number");
+    1_795_225_600_123_456_789 + place * 12_345_678
+}
+
+/// Samples that are printed otherwise than by tcpdump: it looks for the next option where one of
+/// that kind would end, we where this one does.
+pub(crate) const DIFFERENT: [&str; 1] = ["TCP odd option lengths"];
+
 const ETHERNET: u16 = 1;
 const CLIENT4: [u8; 4] = [192, 0, 2, 10];
 const SERVER4: [u8; 4] = [198, 51, 100, 7];

@@ -9,9 +9,8 @@ mod transport;
 use std::{fmt::Write as _, io::Write};
 
 use etherparse::{
-    ArpPacketSlice, EtherType, Ipv4HeaderSlice, Ipv6ExtensionSlice, LaxIpPayloadSlice,
-    LaxIpv6Slice, LaxLinkExtSlice, LaxNetSlice, LaxSlicedPacket, LinkSlice,
-    err::packet::SliceError,
+    ArpPacketSlice, EtherType, Ipv4HeaderSlice, LaxIpPayloadSlice, LaxIpv6Slice, LaxLinkExtSlice,
+    LaxNetSlice, LaxSlicedPacket, LinkSlice, err::packet::SliceError,
 };
 use jiff::Timestamp;
 use nstrace_ebpf::wire::Direction;
@@ -193,14 +192,17 @@ impl Reader {
                 return;
             }
         };
+        let orig_len = usize::try_from(packet.orig_len).unwrap_or(usize::MAX);
+        let is_cut = data.len() < orig_len;
+        let kind = if is_cut { "truncated" } else { "malformed" };
         let Some(sliced) = sliced else {
-            self.note = Some("truncated or malformed at the first header".to_owned());
+            self.note = Some(format!("{kind} at the first header"));
             return;
         };
-        if let Some((error, layer)) = &sliced.stop_err {
-            let is_cut = matches!(error, SliceError::Len(_));
-            let kind = if is_cut { "truncated" } else { "malformed" };
-            self.note = Some(format!("{kind} at {layer}: {error}"));
+        match &sliced.stop_err {
+            Some((SliceError::Len(_), layer)) => self.note = Some(format!("{kind} at {layer}")),
+            Some((_, layer)) => self.note = Some(format!("malformed at {layer}")),
+            None => {}
         }
         if let Some(LinkSlice::Ethernet2(header)) = &sliced.link {
             self.headers.eth = Some(Ethernet {
@@ -219,15 +221,22 @@ impl Reader {
                 });
             }
         }
-        let orig_len = usize::try_from(packet.orig_len).unwrap_or(usize::MAX);
-        if let Some(net) = &sliced.net {
-            self.net(net, data, orig_len.max(data.len()));
+        let Some(net) = &sliced.net else {
+            return;
+        };
+        let (number, is_whole) = self.net(net, data, orig_len.max(data.len()));
+        if !is_whole && self.note.is_none() {
+            self.note = Some(format!("{kind} at IP protocol {number}"));
         }
     }
 
-    fn net(&mut self, net: &LaxNetSlice<'_>, data: &[u8], orig_len: usize) {
+    /// The protocol of what comes after it, and whether its headers are whole.
+    fn net(&mut self, net: &LaxNetSlice<'_>, data: &[u8], orig_len: usize) -> (u8, bool) {
         match net {
-            LaxNetSlice::Arp(header) => self.headers.arp = Some(arp(header)),
+            LaxNetSlice::Arp(header) => {
+                self.headers.arp = Some(arp(header));
+                (0, true)
+            }
             LaxNetSlice::Ipv4(slice) => {
                 let header = slice.header();
                 self.headers.ipv4 = Some(ipv4(&header));
@@ -239,7 +248,7 @@ impl Reader {
                     total => total.saturating_sub(header_len),
                 };
                 let is_first = header.fragments_offset().value() == 0;
-                self.payload(payload, len, is_first);
+                self.payload(payload, len, is_first)
             }
             LaxNetSlice::Ipv6(slice) => {
                 let header = slice.header();
@@ -251,22 +260,24 @@ impl Reader {
                     0 => uncaptured(payload, data, orig_len),
                     len => len.saturating_sub(extensions),
                 };
-                self.payload(payload, len, is_first);
+                self.payload(payload, len, is_first)
             }
         }
     }
 
-    fn payload(&mut self, payload: &LaxIpPayloadSlice<'_>, len: usize, is_first: bool) {
-        if !is_first {
-            return;
-        }
+    fn payload(
+        &mut self,
+        payload: &LaxIpPayloadSlice<'_>,
+        len: usize,
+        is_first: bool,
+    ) -> (u8, bool) {
         let number = payload.ip_number.0;
-        let read = Transport::read(number, Bytes(payload.payload), len);
-        let (transport, is_whole) = read;
-        self.headers.transport = transport;
-        if !is_whole && self.note.is_none() {
-            self.note = Some(format!("truncated or malformed at IP protocol {number}"));
+        if !is_first {
+            return (number, true);
         }
+        let (transport, is_whole) = Transport::read(number, Bytes(payload.payload), len);
+        self.headers.transport = transport;
+        (number, is_whole)
     }
 }
 
@@ -310,20 +321,8 @@ fn ipv4(header: &Ipv4HeaderSlice<'_>) -> Ipv4 {
 /// The header, and whether what comes after it begins there.
 fn ipv6(slice: &LaxIpv6Slice<'_>, proto: u8) -> (Ipv6, bool) {
     let header = slice.header();
-    let fragment = slice
-        .extensions()
-        .clone()
-        .into_iter()
-        .find_map(|extension| {
-            let Ipv6ExtensionSlice::Fragment(fragment) = extension else {
-                return None;
-            };
-            Some(Fragment {
-                offset: u32::from(fragment.fragment_offset().value()) * 8,
-                more: fragment.more_fragments(),
-                id: Some(fragment.identification()),
-            })
-        });
+    let extensions = Bytes(slice.extensions().slice());
+    let fragment = fragment(extensions, header.next_header().0);
     let is_first = fragment
         .as_ref()
         .is_none_or(|fragment| fragment.offset == 0);
@@ -338,6 +337,32 @@ fn ipv6(slice: &LaxIpv6Slice<'_>, proto: u8) -> (Ipv6, bool) {
         fragment,
     };
     (record, is_first)
+}
+
+/// The fragment header among extension headers. etherparse 0.21's own iterator reads beyond the
+/// end of those that were cut.
+fn fragment(extensions: Bytes<'_>, mut next: u8) -> Option<Fragment> {
+    let mut at = 0;
+    loop {
+        let units = usize::from(extensions.u8(at + 1).ok()?);
+        let len = match next {
+            // Hop-by-hop options, routing, destination options.
+            0 | 43 | 60 => (units + 1) * 8,
+            // Authentication.
+            51 => (units + 2) * 4,
+            44 => {
+                let offset = extensions.u16(at + 2).ok()?;
+                return Some(Fragment {
+                    offset: (offset & 0xfff8).into(),
+                    more: offset & 1 == 1,
+                    id: extensions.u32(at + 4).ok(),
+                });
+            }
+            _ => return None,
+        };
+        next = extensions.u8(at).ok()?;
+        at += len;
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

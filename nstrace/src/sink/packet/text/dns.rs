@@ -383,9 +383,11 @@ impl Line<'_> {
                     let room = MAX_NAME.saturating_sub(len);
                     self.untrusted(Bytes(label).upto(room).0);
                     len += label.len();
-                    if len <= MAX_NAME {
-                        self.out.push('.');
+                    if len > MAX_NAME {
+                        self.str("<DOMAIN NAME TOO LONG>");
+                        return Ok(());
                     }
+                    self.out.push('.');
                     len += 1;
                 }
                 Part::CutLabel(label) => {
@@ -400,9 +402,6 @@ impl Line<'_> {
         }
         if len == 0 {
             self.out.push('.');
-        }
-        if len > MAX_NAME {
-            self.str("<DOMAIN NAME TOO LONG>");
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 //! `etherparse` reads whole headers ([`crate::sink::packet::json`]); this is for what is printed
 //! field by field up to the place where the capture was cut, and for what it does not read.
 
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
+
 pub mod dns;
 pub mod option;
 

@@ -3,6 +3,8 @@
 //! Each header that was captured is an object of its own; a field that was not is not there, and
 //! `note` says why. Numbers are what stands in the packet: nothing is relative or looked up.
 
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
+
 mod dns;
 mod transport;
 

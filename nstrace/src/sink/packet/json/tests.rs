@@ -288,7 +288,7 @@ proptest! {
         orig_len: u32,
         time: u64,
     ) {
-        let packet = Packet { orig_len, time, ..packet(&data) };
+        let packet = Packet { time, orig_len, ..packet(&data) };
         check_safe(link_type, &packet)?;
     }
 

@@ -1,19 +1,26 @@
 //! A packet as tcpdump prints it.
 //!
-//! The order in which fields are read is that in which they are printed, so that of a packet
-//! which was cut everything before the cut is there, with `[|layer]` after it. What tcpdump
-//! 4.99.3 prints for the protocols that are here is the judge: see `tests/cli/tcpdump`.
+//! Fields are read in the order in which they are printed, so that of a packet that was cut
+//! everything before the cut is there, with `[|layer]` after it. What tcpdump 4.99.3 prints for the
+//! protocols that are here is the judge: `tests/cli/tcpdump.rs` compares, at each cut too.
 //!
 //! Where lines differ from tcpdump's on purpose:
 //!
-//! - Protocols that are not here get what tcpdump prints for those that it does not know: SCTP,
-//!   GRE, ESP and others are ` ip-proto-N LENGTH`, over Ethernet the addresses, the type, the
-//!   length and the bytes. UDP and TCP are told from their ports as DNS alone.
-//! - Multipath TCP's options are their number and bytes; IPv4's say their kind alone, and DNS
-//!   says of EDNS options how many bytes there are.
+//! - What is not here is printed like what tcpdump does not know: SCTP, GRE, ESP, IGMP and others
+//!   are ` ip-proto-N LENGTH`; another Ethernet type or 802.3 is its addresses, type, length and
+//!   bytes. What comes over UDP and TCP is told by its port, and is DNS or a length.
+//! - Of IPv4's options their kind is printed, of EDNS's their length, of multipath TCP's their
+//!   bytes; extensions of ICMP (RFC 4884) are not.
+//! - Types of DNS records have the names that newer ones have: `HTTPS`, not `Type65`. A DNS
+//!   message ends where UDP says that it does.
+//! - A TCP option ends where its length says, also if its kind has another.
+//! - IP packets that are too long for their length field have the packet's.
+//! - `-X` and `--ascii` of a packet that was cut begin with the network header, like all.
+//! - A cooked packet's interface is its number: which name that has here says nothing.
 //! - At most [`MAX_DEPTH`] IP headers are followed into each other, and relative sequence numbers
-//!   are known of the last [`connections::CAPACITY`] connections.
-//! - A cooked packet's interface is its number: its name is not known here.
+//!   are known of the last [`connections::CAPACITY`] connections of all.
+
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 mod arp;
 mod clock;

@@ -4,8 +4,8 @@
     reason = "a test that cannot go on panics, with its stack"
 )]
 
-mod tcpdump;
 mod savefile;
+mod tcpdump;
 
 use std::process::{Command, Output, Stdio};
 

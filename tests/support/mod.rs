@@ -5,11 +5,14 @@
 )]
 
 pub(crate) mod bpf;
+pub(crate) mod capture;
 pub(crate) mod kernel;
 pub(crate) mod lab;
 pub(crate) mod nstrace;
 pub(crate) mod run;
+pub(crate) mod savefile;
 pub(crate) mod send;
+pub(crate) mod tcpdump;
 pub(crate) mod tty;
 
 use std::{

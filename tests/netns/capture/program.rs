@@ -106,7 +106,7 @@ fn udp(port: u16, length: usize) -> Vec<u8> {
     ]);
     packet.extend(4000_u16.to_be_bytes());
     packet.extend(port.to_be_bytes());
-    packet.extend((packet.len()..length).map(|at| at as u8));
+    packet.extend((packet.len()..length).map(|at| at.to_le_bytes()[0]));
     packet
 }
 

@@ -32,7 +32,7 @@ impl Ring for Model {
     }
 
     fn look(&self, at: u64, end: u64) -> Slot<'_> {
-        match self.records.get(at as usize) {
+        match self.records.get(usize::try_from(at).expect("an index")) {
             Some(record) if at < end && record.is_busy => Slot::Busy,
             Some(record) if at < end => Slot::Record(record.bytes.as_bytes(), at + 1),
             _ => Slot::End,
@@ -48,7 +48,7 @@ impl Ring for Model {
 fn record(time: u64) -> Record {
     let header = RecordHeader {
         time,
-        version: WIRE_VERSION as u16,
+        version: u16::try_from(WIRE_VERSION).expect("small"),
         ..RecordHeader::default()
     };
     Record {

@@ -67,8 +67,9 @@ fn two() -> Model {
 }
 
 #[track_caller]
-fn take(model: &mut Model, rows: Vec<RowSnapshot>, expected: Option<Effect>) {
-    assert_eq!(model.update(Message::Snapshot(snapshot(rows))), expected);
+fn take(model: &mut Model, rows: Vec<RowSnapshot>, expected: impl Into<Option<Effect>>) {
+    let effect = model.update(Message::Snapshot(snapshot(rows)));
+    assert_eq!(effect, expected.into());
 }
 
 const fn of_one(ifindex: u32) -> Effect {

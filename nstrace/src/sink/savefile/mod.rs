@@ -84,8 +84,6 @@ pub struct SaveFile {
     order: Vec<u32>,
     /// A file that is larger is full, if it holds a packet.
     full: u64,
-    /// Packets that went into files before.
-    taken_before: u64,
     ifaces: Vec<Iface>,
     names: BTreeSet<(IpAddr, String)>,
     /// The interface of a packet for which there is no file yet.
@@ -125,7 +123,6 @@ impl SaveFile {
             buffer: Vec::with_capacity(BUFFER + (BUFFER >> 2)),
             order: Vec::new(),
             full: u64::MAX,
-            taken_before: 0,
             ifaces: Vec::new(),
             names: BTreeSet::new(),
             waiting: None,
@@ -320,15 +317,12 @@ impl SaveFile {
         written + self.buffer.len() as u64
     }
 
-    /// A file without a packet is never full, whatever its head takes.
+    /// The first file is not full before its first packet, whatever its head takes; those after it
+    /// begin with one.
     fn set_full(&mut self) {
-        if self.taken() == self.taken_before {
+        if self.ifaces.iter().all(|iface| iface.taken == 0) {
             self.full = self.files.full.max(self.size());
         }
-    }
-
-    fn taken(&self) -> u64 {
-        self.ifaces.iter().map(|iface| iface.taken).sum()
     }
 
     /// Goes on with another file because a packet has come that does not go into this.
@@ -392,7 +386,6 @@ impl SaveFile {
                 }
             }
         }
-        self.taken_before = self.taken();
         self.set_full();
         Ok(())
     }

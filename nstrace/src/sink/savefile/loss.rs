@@ -3,7 +3,7 @@
 use super::{FileFormat, SaveError, SaveFile, file::Cause, pcap, pcapng};
 
 /// Where an interface's packets are; each that was handed in counts in exactly one of the three,
-/// except for those answered by [`Saved::Complete`].
+/// except for those answered by [`Saved::Complete`](super::Saved::Complete).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Whole in a file, or taken by a pipe.

@@ -363,8 +363,8 @@ fn a_chain_is_followed_so_far() {
     let library = library();
     let judge = Judge::of(&library, LinkType::ETHERNET, "ip6 protochain 6");
     let oracle = judge.oracle(Beside::default());
-    let follows = |headers: u32| {
-        let packet = corpus::chain(usize::try_from(headers).unwrap());
+    let follows = |headers: usize| {
+        let packet = corpus::chain(headers);
         let length = u32::try_from(packet.len()).unwrap();
         assert!(oracle.matches(&packet, length), "{headers}");
         judge.loaded[0].matches(&packet, Beside::default())

@@ -1,15 +1,12 @@
 //! The eBPF instructions of a classic program, in its two bodies.
 
 use super::{
-    ANCILLARY, C_ALU, C_JMP, C_LD, C_LDX, C_MISC, C_RET, C_ST, C_STX, Flow, M_ABS, M_IMM, M_IND,
-    M_LEN, M_MEM, M_MSH, MAX_LOOPS, Next, TranslateError, next,
+    ANCILLARY, C_ALU, C_JMP, C_LD, C_LDX, C_MISC, C_RET, C_ST, C_STX, M_ABS, M_IMM, M_IND, M_LEN,
+    M_MEM, M_MSH, Reads, Step, TranslateError,
 };
-use crate::filter::{
-    classic::Instruction,
-    ebpf::{
-        ADD, ALU32, ALU64, AND, CALL, END, EXIT, Ebpf, JA, JEQ, JGE, JGT, JLE, JLT, JMP, JMP32,
-        JNE, JSET, LD, LDX, LSH, MEM, MOV, NEG, STX, X,
-    },
+use crate::filter::ebpf::{
+    ADD, ALU32, ALU64, AND, CALL, END, EXIT, Ebpf, JA, JEQ, JGE, JGT, JLE, JLT, JMP, JMP32, JNE,
+    JSET, LD, LDX, LSH, MEM, MOV, NEG, STX, X,
 };
 
 const W_WORD: u8 = 0x00;
@@ -33,8 +30,6 @@ const SKB: u8 = 6;
 const INDEX: u8 = 7;
 const DATA: u8 = 8;
 const DATA_END: u8 = 9;
-/// Of a program with loops, which has no fast body.
-const ROUNDS: u8 = 9;
 const FRAME: u8 = 10;
 
 /// Below M, on the stack: the packet's type, and A while X is loaded by way of it.
@@ -84,48 +79,46 @@ enum Body {
 }
 
 impl Body {
-    const fn label(self, at: usize) -> Label {
-        match self {
-            Self::Fast => Label::Fast(at),
-            Self::Slow => Label::Slow(at),
+    const fn label(self, to: Option<usize>) -> Label {
+        match (self, to) {
+            (_, None) => Label::Reject,
+            (Self::Fast, Some(to)) => Label::Fast(to),
+            (Self::Slow, Some(to)) => Label::Slow(to),
         }
     }
 }
 
 pub(super) fn emit(
-    program: &[Instruction],
-    flow: &Flow,
+    steps: &[Step],
+    reads: &Reads,
     is_slow_only: bool,
 ) -> Result<Vec<Ebpf>, TranslateError> {
     let mut emitter = Emitter {
-        program,
+        steps,
         code: Vec::new(),
         jumps: Vec::new(),
-        fast: vec![None; program.len()],
-        slow: vec![None; program.len()],
-        wanted: vec![false; program.len()],
+        fast: vec![None; steps.len()],
+        slow: vec![None; steps.len()],
+        wanted: vec![is_slow_only; steps.len()],
         reject: None,
     };
-    emitter.prologue(flow, is_slow_only);
-    if is_slow_only {
-        emitter.slow_body(&flow.reachable)?;
-    } else {
-        emitter.fast_body(&flow.reachable)?;
-        let reachable = emitter.slow_reachable();
-        emitter.slow_body(&reachable)?;
+    emitter.prologue(reads, is_slow_only);
+    if !is_slow_only {
+        emitter.fast_body()?;
     }
+    emitter.slow_body()?;
     emitter.finish()
 }
 
 struct Emitter<'a> {
-    program: &'a [Instruction],
+    steps: &'a [Step],
     code: Vec<Ebpf>,
     /// Which instruction jumps where.
     jumps: Vec<(usize, Label)>,
     /// Where each instruction's code is.
     fast: Vec<Option<usize>>,
     slow: Vec<Option<usize>>,
-    /// Where the fast body may go over to the slow one.
+    /// What the slow body has to have: where the fast one may go over, and all that follows.
     wanted: Vec<bool>,
     reject: Option<usize>,
 }
@@ -158,18 +151,15 @@ impl Emitter<'_> {
         self.jump(JMP32 | JEQ, A, 0, 0, Label::Reject);
     }
 
-    fn prologue(&mut self, flow: &Flow, is_slow_only: bool) {
+    fn prologue(&mut self, reads: &Reads, is_slow_only: bool) {
         self.push(ALU64 | MOV | X, SKB, 1, 0, 0);
-        if flow.reads_type {
+        if reads.packet_type {
             self.push(STX | MEM, FRAME, PACKET_TYPE, TYPE_PLACE, 0);
         }
         self.push(ALU32 | MOV, A, 0, 0, 0);
         self.push(ALU32 | MOV, INDEX, 0, 0, 0);
-        for word in &flow.reads_scratch {
+        for word in &reads.scratch {
             self.push(STX | MEM, FRAME, A, scratch(*word), 0);
-        }
-        if flow.has_loops {
-            self.push(ALU32 | MOV, ROUNDS, 0, 0, 0);
         }
         if !is_slow_only {
             self.push(LDX | MEM, DATA, SKB, skb::DATA, 0);
@@ -177,8 +167,8 @@ impl Emitter<'_> {
         }
     }
 
-    fn fast_body(&mut self, reachable: &[bool]) -> Result<(), TranslateError> {
-        let mut facts: Vec<Option<Fact>> = vec![None; self.program.len()];
+    fn fast_body(&mut self) -> Result<(), TranslateError> {
+        let mut facts: Vec<Option<Fact>> = vec![None; self.steps.len()];
         let start = Fact {
             x: Some(0),
             checked: 0,
@@ -186,60 +176,37 @@ impl Emitter<'_> {
         if let Some(first) = facts.first_mut() {
             *first = Some(start);
         }
-        for (at, is_reachable) in reachable.iter().enumerate() {
-            // Jumps lead forward only, so all that leads here has been seen.
-            let Some(fact) = facts.get(at).copied().flatten().filter(|_| *is_reachable) else {
+        for (at, step) in self.steps.iter().enumerate() {
+            // Steps lead onwards only, so all that leads here has been seen.
+            let Some(fact) = facts.get(at).copied().flatten() else {
                 continue;
             };
             self.fast[at] = Some(self.code.len());
             let after = self.instruction(at, Body::Fast, fact)?;
-            let mut lead = |to: usize| {
-                let there = &mut facts[to];
+            for to in step.next.iter().flatten() {
+                let there = &mut facts[*to];
                 *there = Some(there.map_or(after, |there| Fact {
                     x: there.x.filter(|x| after.x == Some(*x)),
                     checked: there.checked.min(after.checked),
                 }));
-            };
-            match next(self.program[at], at) {
-                Next::Ends => {}
-                Next::One(to) => lead(to),
-                Next::Two(yes, no) => {
-                    lead(yes);
-                    lead(no);
-                }
             }
         }
         Ok(())
     }
 
-    /// What can be reached from where the fast body goes over: the verifier refuses code that
-    /// cannot.
-    fn slow_reachable(&self) -> Vec<bool> {
-        let mut reachable = vec![false; self.program.len()];
-        for at in 0..self.program.len() {
-            if !self.wanted[at] && !reachable[at] {
-                continue;
-            }
-            reachable[at] = true;
-            match next(self.program[at], at) {
-                Next::Ends => {}
-                Next::One(to) => reachable[to] = true,
-                Next::Two(yes, no) => {
-                    reachable[yes] = true;
-                    reachable[no] = true;
-                }
-            }
-        }
-        reachable
-    }
-
-    fn slow_body(&mut self, reachable: &[bool]) -> Result<(), TranslateError> {
+    /// Only what is wanted: the verifier refuses code that cannot be reached.
+    fn slow_body(&mut self) -> Result<(), TranslateError> {
         let nothing = Fact {
             x: None,
             checked: 0,
         };
-        // What a jump leads back to may stand before it, so the order is the program's.
-        for at in (0..self.program.len()).filter(|at| reachable[*at]) {
+        for (at, step) in self.steps.iter().enumerate() {
+            if !self.wanted[at] {
+                continue;
+            }
+            for to in step.next.iter().flatten() {
+                self.wanted[*to] = true;
+            }
             self.slow[at] = Some(self.code.len());
             self.instruction(at, Body::Slow, nothing)?;
         }
@@ -248,7 +215,7 @@ impl Emitter<'_> {
 
     /// Emits one instruction, and what it leads to if that does not follow by itself.
     fn instruction(&mut self, at: usize, body: Body, before: Fact) -> Result<Fact, TranslateError> {
-        let one = self.program[at];
+        let one = self.steps[at].one;
         let mut after = before;
         match one.code & 7 {
             C_LD => after.checked = self.load(at, body, before)?,
@@ -284,21 +251,21 @@ impl Emitter<'_> {
             },
             _ => return Err(TranslateError::Malformed { at }),
         }
-        self.go_on(at, body, at + 1);
+        self.go_on(at, body, self.steps[at].next[0]);
         Ok(after)
     }
 
-    /// Jumps to `to` unless it is emitted next. In both bodies what follows an instruction is what
-    /// follows it in the program, if it can be reached.
-    fn go_on(&mut self, at: usize, body: Body, to: usize) {
-        if to != at + 1 {
+    /// Jumps to `to` unless it is emitted next: in both bodies, what follows a step and can be reached
+    /// from it is that.
+    fn go_on(&mut self, at: usize, body: Body, to: Option<usize>) {
+        if to != Some(at + 1) {
             self.jump(JMP | JA, 0, 0, 0, body.label(to));
         }
     }
 
     /// `ld`: returns how far the linear part is known afterwards.
     fn load(&mut self, at: usize, body: Body, before: Fact) -> Result<u32, TranslateError> {
-        let one = self.program[at];
+        let one = self.steps[at].one;
         let malformed = Err(TranslateError::Malformed { at });
         match one.code & 0xe0 {
             M_IMM => self.push(ALU32 | MOV, A, 0, 0, one.k),
@@ -318,7 +285,7 @@ impl Emitter<'_> {
 
     /// Reads bytes of the packet into A: at a known offset, or at X + k.
     fn read(&mut self, at: usize, body: Body, before: Fact, offset: Option<u32>) -> u32 {
-        let one = self.program[at];
+        let one = self.steps[at].one;
         let width = width(one.code);
         let Some(offset) = offset else {
             // As a signed number it would mean something else to the kernel.
@@ -362,7 +329,7 @@ impl Emitter<'_> {
 
     /// `ldx`.
     fn load_index(&mut self, at: usize, body: Body, before: Fact) -> Result<Fact, TranslateError> {
-        let one = self.program[at];
+        let one = self.steps[at].one;
         let mut after = Fact { x: None, ..before };
         match one.code & 0xe0 {
             M_IMM => {
@@ -389,8 +356,9 @@ impl Emitter<'_> {
                 }
                 self.push(ALU32 | AND, INDEX, 0, 0, 0xf);
                 self.push(ALU32 | LSH, INDEX, 0, 0, 2);
-                if is_fast && at + 1 < self.program.len() {
-                    self.jump(JMP32 | JNE, INDEX, 0, USUAL_X, Label::Slow(at + 1));
+                if is_fast {
+                    let slow = Body::Slow.label(self.steps[at].next[0]);
+                    self.jump(JMP32 | JNE, INDEX, 0, USUAL_X, slow);
                     after.x = Some(USUAL_X);
                     after.checked = before.checked.max(one.k + 1);
                 }
@@ -448,7 +416,7 @@ impl Emitter<'_> {
         const LAST: u8 = 0xa0;
         const BITS: u32 = 32;
 
-        let one = self.program[at];
+        let one = self.steps[at].one;
         let Some(operation) = u8::try_from(one.code & !0xf)
             .ok()
             .filter(|code| *code <= LAST)
@@ -479,19 +447,12 @@ impl Emitter<'_> {
     }
 
     fn comparison(&mut self, at: usize, body: Body) -> Result<(), TranslateError> {
-        let one = self.program[at];
-        let (yes, no) = match next(one, at) {
-            Next::One(to) => {
-                if to <= at {
-                    self.push(ALU32 | ADD, ROUNDS, 0, 0, 1);
-                    self.jump(JMP32 | JGT, ROUNDS, 0, MAX_LOOPS, Label::Reject);
-                }
-                self.go_on(at, body, to);
-                return Ok(());
-            }
-            Next::Two(yes, no) => (yes, no),
-            Next::Ends => return Ok(()),
-        };
+        let one = self.steps[at].one;
+        let [yes, no] = self.steps[at].next;
+        if one.code & 0xf0 == u16::from(JA) {
+            self.go_on(at, body, yes);
+            return Ok(());
+        }
         let holds = u8::try_from(one.code & 0xf0).unwrap_or(0);
         let fails = match holds {
             JEQ => JNE,
@@ -503,7 +464,7 @@ impl Emitter<'_> {
         let source = u8::try_from(one.code & 8).unwrap_or(0);
         let (register, imm) = if source == 0 { (0, one.k) } else { (INDEX, 0) };
         // One jump where one of the two follows.
-        if yes == at + 1 && fails != JA {
+        if yes == Some(at + 1) && fails != JA {
             self.jump(JMP32 | fails | source, A, register, imm, body.label(no));
         } else {
             self.jump(JMP32 | holds | source, A, register, imm, body.label(yes));

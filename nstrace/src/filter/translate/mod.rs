@@ -23,20 +23,20 @@
 //! `CAP_PERFMON`. But X is nearly always the length of an IPv4 header without options, so where one
 //! is loaded the fast body goes on only with that, and with it each offset is a constant.
 //!
-//! Without a second body, a program with loops (`protochain`) counts its rounds.
+//! Loops (`protochain`) are unrolled first.
 
 mod emit;
+mod unroll;
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 
 use super::{
     classic::Instruction,
     ebpf::{Ebpf, JA},
 };
 use emit::emit;
-
-/// How often a program may jump back.
-pub const MAX_LOOPS: u32 = 32;
+pub use unroll::MAX_LOOPS;
+use unroll::{Step, unroll};
 
 /// A program that cannot be translated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,12 +73,13 @@ pub enum TranslateError {
 ///
 /// If the program is malformed, reads what is not there, or is too long.
 pub fn translate(program: &[Instruction], room: usize) -> Result<Vec<Ebpf>, TranslateError> {
-    let flow = Flow::new(program)?;
+    let steps = unroll(program)?;
+    let reads = Reads::of(&steps);
     // Where both bodies do not fit, the slow one alone may.
-    let code = match emit(program, &flow, flow.has_loops) {
-        Ok(code) if code.len() > room && !flow.has_loops => emit(program, &flow, true)?,
-        result => result?,
-    };
+    let mut code = emit(&steps, &reads, false)?;
+    if code.len() > room {
+        code = emit(&steps, &reads, true)?;
+    }
     if code.len() > room {
         return Err(TranslateError::TooLong {
             needed: code.len(),
@@ -113,50 +114,25 @@ enum Next {
     Two(usize, usize),
 }
 
-/// The shape of a program.
-struct Flow {
-    reachable: Vec<bool>,
-    has_loops: bool,
-    reads_scratch: Vec<u32>,
-    reads_type: bool,
+/// What of its surroundings a program reads.
+#[derive(Default)]
+struct Reads {
+    /// Words of the scratch memory.
+    scratch: BTreeSet<u32>,
+    /// Whether the packet's type.
+    packet_type: bool,
 }
 
-impl Flow {
-    fn new(program: &[Instruction]) -> Result<Self, TranslateError> {
-        let mut flow = Self {
-            reachable: vec![false; program.len()],
-            has_loops: false,
-            reads_scratch: Vec::new(),
-            reads_type: false,
-        };
-        let mut left = VecDeque::from([0]);
-        while let Some(at) = left.pop_front() {
-            let malformed = TranslateError::Malformed { at };
-            let seen = flow.reachable.get_mut(at).ok_or(malformed.clone())?;
-            if std::mem::replace(seen, true) {
-                continue;
+impl Reads {
+    fn of(steps: &[Step]) -> Self {
+        let mut reads = Self::default();
+        for Step { one, .. } in steps {
+            if matches!(one.code & 7, C_LD | C_LDX) && one.code & 0xe0 == M_MEM {
+                reads.scratch.insert(one.k);
             }
-            let one = *program.get(at).ok_or(malformed.clone())?;
-            let to = |target: usize| {
-                (target < program.len())
-                    .then_some(target)
-                    .ok_or(malformed.clone())
-            };
-            match next(one, at) {
-                Next::Ends => {}
-                Next::One(target) => {
-                    flow.has_loops |= target <= at;
-                    left.push_back(to(target)?);
-                }
-                Next::Two(yes, no) => left.extend([to(yes)?, to(no)?]),
-            }
-            let is_read = matches!(one.code & 7, C_LD | C_LDX) && one.code & 0xe0 == M_MEM;
-            if is_read && !flow.reads_scratch.contains(&one.k) {
-                flow.reads_scratch.push(one.k);
-            }
-            flow.reads_type |= is_ancillary(one) && one.k - ANCILLARY == 4;
+            reads.packet_type |= is_ancillary(*one) && one.k - ANCILLARY == 4;
         }
-        Ok(flow)
+        reads
     }
 }
 

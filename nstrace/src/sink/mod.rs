@@ -90,6 +90,10 @@ impl Formatter for SafeStrings {
         writer: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
+        // Most of them: no need to look at each character.
+        if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return CompactFormatter.write_string_fragment(writer, fragment);
+        }
         let mut rest = fragment;
         while let Some(at) = rest.find(is_unsafe) {
             let (before, after) = rest.split_at(at);

@@ -8,10 +8,14 @@ mod savefile;
 #[path = "src/translate.rs"]
 mod translate;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    panic::{self, RefUnwindSafe},
+    path::Path,
+};
 
 /// Gives each file of a target to `run`.
-fn replay(target: &str, run: impl Fn(&[u8])) {
+fn replay(target: &str, run: impl Fn(&[u8]) + RefUnwindSafe) {
     let mut files = 0;
     for kind in ["seeds", "crashes"] {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -25,8 +29,9 @@ fn replay(target: &str, run: impl Fn(&[u8])) {
         };
         for entry in entries {
             let path = entry.expect("an entry").path();
-            eprintln!("{}", path.display());
-            run(&fs::read(&path).expect("a file"));
+            let data = fs::read(&path).expect("a file");
+            let ran = panic::catch_unwind(|| run(&data));
+            assert!(ran.is_ok(), "{}", path.display());
             files += 1;
         }
     }

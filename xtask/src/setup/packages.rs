@@ -106,7 +106,7 @@ const NEEDS: [Need; 11] = [
     },
     Need {
         proof: Proof::Program("tcpdump"),
-        why: "the tests and the measurements compare with it",
+        why: "tests and measurements compare with it, and its libpcap compiles filters",
         purposes: &[Purpose::Tests, Purpose::Bench],
         packages: ["tcpdump"; 5],
     },

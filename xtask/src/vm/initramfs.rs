@@ -21,9 +21,12 @@ const TESTS: &str = "/netns";
 const BUSYBOX: &str = "/bin/busybox";
 /// Programs of which the tests want more than busybox's own have. Its `cat` ends where nobody
 /// reads, and its `sh` starts its own `ip`.
-const PROGRAMS: [&str; 11] = [
-    "cat", "ip", "iperf3", "mount", "nsenter", "setpriv", "setsid", "sh", "tc", "umount", "unshare",
+const PROGRAMS: [&str; 12] = [
+    "cat", "ip", "iperf3", "mount", "nsenter", "setpriv", "setsid", "sh", "tc", "tcpdump",
+    "umount", "unshare",
 ];
+/// Names of ports and protocols, which libpcap looks up. libpcap itself comes with tcpdump.
+const NAMES: [&str; 2] = ["/etc/protocols", "/etc/services"];
 
 /// What is tested: as it was built, for the path and the libraries; and without debug info, which
 /// is nine tenths of it.
@@ -68,6 +71,9 @@ pub(super) fn write(path: &Path, kernel: &Files, binaries: &Binaries) -> Result<
         let file = cmd::find(program).with_context(|| format!("no program {program} here"))?;
         add_libraries(&mut archive, &file)?;
         archive.file(&format!("/bin/{program}"), &read(&file)?)?;
+    }
+    for names in NAMES {
+        archive.file(names, &read(Path::new(names))?)?;
     }
     add_busybox(&mut archive)?;
     let modules = format!("/lib/modules/{}", kernel.release);

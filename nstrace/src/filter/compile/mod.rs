@@ -5,6 +5,7 @@
 
 use std::{ffi::CString, ops::Range};
 
+use nstrace_ebpf::wire::MAX_SNAPLEN;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{
@@ -76,7 +77,8 @@ impl CompileError {
 }
 
 /// Compiles an expression of pcap-filter(7) for packets of one link type. What matches makes the
-/// instructions return `snaplen`; an empty expression matches everything.
+/// instructions return `snaplen`, where 0 is the largest, as to tcpdump: libpcap itself takes it for
+/// a filter that nothing matches. An empty expression matches everything.
 ///
 /// An interface's VLAN tags are beside the bytes, so `vlan` there takes the privilege to capture.
 ///
@@ -90,6 +92,7 @@ pub fn compile(
     expression: &str,
     source: Source,
 ) -> Result<Vec<Instruction>, CompileError> {
+    let snaplen = if snaplen == 0 { MAX_SNAPLEN } else { snaplen };
     let bad = |message: String, at| BadExpression {
         expression: expression.to_owned(),
         message,

@@ -157,6 +157,18 @@ fn instructions_are_those_that_tcpdump_shows() {
 }
 
 #[test]
+fn no_snaplen_is_the_largest() {
+    let library = library();
+    for (snaplen, returned) in [(0, 262_144), (1, 1), (262_144, 262_144)] {
+        let compiled = compile(&library, LinkType::ETHERNET, snaplen, "", Source::Iface);
+        let [only] = compiled.expect("an expression")[..] else {
+            panic!("more than one instruction");
+        };
+        assert_eq!(only.k, returned);
+    }
+}
+
+#[test]
 fn link_types_differ_in_their_code() {
     let library = library();
     let first = |link_type| {

@@ -5,6 +5,7 @@ pub(super) struct Packet {
     /// For a test that fails.
     pub(super) name: String,
     pub(super) bytes: Vec<u8>,
+    pub(super) is_cut: bool,
 }
 
 const A4: [u8; 4] = [192, 0, 2, 10];
@@ -199,16 +200,21 @@ impl Corpus {
         ];
         let name = name.into();
         for cut in CUTS.into_iter().filter(|cut| *cut < bytes.len()) {
-            self.add_whole(format!("{name}, cut at {cut}"), bytes[..cut].to_vec());
+            self.push(format!("{name}, cut at {cut}"), bytes[..cut].to_vec(), true);
         }
-        self.add_whole(name, bytes);
+        self.push(name, bytes, false);
     }
 
     fn add_whole(&mut self, name: impl Into<String>, bytes: Vec<u8>) {
+        self.push(name.into(), bytes, false);
+    }
+
+    fn push(&mut self, name: String, bytes: Vec<u8>, is_cut: bool) {
         assert!(bytes.len() >= 14, "no Ethernet device gives less");
         self.0.push(Packet {
-            name: name.into(),
+            name,
             bytes,
+            is_cut,
         });
     }
 

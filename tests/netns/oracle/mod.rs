@@ -252,6 +252,16 @@ impl Judge {
     }
 }
 
+/// All packets that are whole, and of those that are cut off others for each `nth`: in a guest that
+/// is emulated, all would take minutes.
+fn some(packets: &[Packet], nth: usize) -> impl Iterator<Item = &Packet> {
+    packets
+        .iter()
+        .enumerate()
+        .filter(move |(at, packet)| !packet.is_cut || (at + nth) % 8 == 0)
+        .map(|(_, packet)| packet)
+}
+
 #[test]
 fn each_primitive_decides_as_libpcap() {
     /// Beyond a packet's end, or beyond what the field can be.
@@ -273,23 +283,19 @@ fn each_primitive_decides_as_libpcap() {
     let packets = packets();
     assert!(expressions::ETHERNET.len() + expressions::BESIDE.len() > 300);
     let mut wrong = Vec::new();
-    for expression in expressions::ETHERNET {
+    for (nth, expression) in expressions::ETHERNET.iter().enumerate() {
         let judge = Judge::of(&library, LinkType::ETHERNET, expression);
-        let matches = judge.agree(&packets, Beside::default());
+        let matches = judge.agree(some(&packets, nth), Beside::default());
         let is_as_said = match matches {
             0 => NEVER.contains(expression),
-            all if all == packets.len() => ALWAYS.contains(expression),
+            all if all == some(&packets, nth).count() => ALWAYS.contains(expression),
             _ => !NEVER.contains(expression) && !ALWAYS.contains(expression),
         };
         if !is_as_said {
             wrong.push((expression, matches));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "of {} packets, the corpus has the wrong ones for {wrong:#?}",
-        packets.len()
-    );
+    assert!(wrong.is_empty(), "matches so often: {wrong:#?}");
 }
 
 #[test]
@@ -309,17 +315,19 @@ fn long_and_deep_filters_decide_as_libpcap() {
     let sum = (0..40).fold("ip[8]".to_owned(), |sum, n| {
         format!("({sum} * 3 + ip[{n}])")
     });
-    for expression in [
+    let expressions = [
         hosts("host 192.0.2.10"),
         format!("not ({})", hosts("tcp port 80")),
         networks,
         ports,
         nested,
         format!("{sum} & 0x100 != 0"),
-    ] {
-        let judge = Judge::of(&library, LinkType::ETHERNET, &expression);
-        let matches = judge.agree(&packets, Beside::default());
-        assert!((1..packets.len()).contains(&matches), "{expression}");
+    ];
+    for (nth, expression) in expressions.iter().enumerate() {
+        let judge = Judge::of(&library, LinkType::ETHERNET, expression);
+        let matches = judge.agree(some(&packets, nth), Beside::default());
+        let all = some(&packets, nth).count();
+        assert!((1..all).contains(&matches), "{expression}");
     }
 }
 

@@ -17,7 +17,7 @@ use crate::support::{
 
 /// What is attached to each hook of the lab's devices, as the kernel tells it: TCX programs, and
 /// filters.
-fn attached(lab: &Lab, pods: &[Pod]) -> Vec<(Vec<u32>, String)> {
+pub(crate) fn attached(lab: &Lab, pods: &[Pod]) -> Vec<(Vec<u32>, String)> {
     let mut found = Vec::new();
     for pod in pods {
         let ifindex = lab.ifindex(&pod.veth);
@@ -278,7 +278,7 @@ fn a_reader_that_does_not_read_does_not_keep_it_from_ending() {
 }
 
 /// What starts nstrace with these capabilities alone, and a limit on locked memory.
-fn confined(capabilities: &str, limit: &str) -> [String; 7] {
+pub(crate) fn confined(capabilities: &str, limit: &str) -> [String; 7] {
     let script = format!("ulimit -l {limit}; exec \"$@\"");
     let bounds = format!("--bounding-set=-all,{capabilities}");
     [

@@ -153,6 +153,11 @@ impl<'a> Capture<'a> {
         }
     }
 
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Asks it how it stands.
     #[track_caller]
     pub(crate) fn summary(&self) -> Summary {

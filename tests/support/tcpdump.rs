@@ -27,7 +27,7 @@ pub(crate) struct Tcpdump {
 impl Tcpdump {
     /// Starts it, and waits until it captures.
     pub(crate) fn start(lab: &Lab, pod: &Pod, args: &[&str]) -> Self {
-        let file = format!("/run/{}-{}.pcap", pod.name, args.len());
+        let file = format!("/run/{}.tcpdump", pod.name);
         let mut command = lab.command("ip");
         command.args(["netns", "exec", &pod.name, "tcpdump", "-i", "eth0"]);
         // Room for the largest super-packets, each of which takes the same place in immediate mode.

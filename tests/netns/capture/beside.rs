@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use super::{file, numbered, pods};
+use super::{file, numbered, pods, pods_of_both_families};
 use crate::support::{
     capture::Capture,
     lab::{Lab, Pod},
@@ -190,7 +190,7 @@ fn super_packets_are_those_that_tcpdump_sees_in_the_pod() {
     const BYTES: usize = 2_000_000;
 
     let lab = Lab::new();
-    let both = pods(&lab, ["a", "b"]);
+    let both = pods_of_both_families(&lab, ["a", "b"]);
     let (ours, theirs) = beside(&lab, &both, "tcp", || {
         exchange(&lab, &both, &both[1].ipv4, BYTES);
         exchange(&lab, &both, &both[1].ipv6, BYTES);

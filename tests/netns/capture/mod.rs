@@ -1,20 +1,50 @@
 //! Captures: the programs by themselves, and `nstrace capture` on real traffic.
 
 mod beside;
+mod ends;
+mod filters;
+mod follow;
+mod others;
+mod outputs;
+mod overload;
 mod program;
+mod readers;
+mod rotation;
 
 use std::path::PathBuf;
 
 use crate::support::{
     lab::{Lab, Pod},
-    send,
+    send, wait_until,
 };
 
 /// A type field that nobody speaks: frames of it are the test's own.
 const OWN: &str = "ether proto 0x88b5";
 
-/// Pods that are up and know each other's addresses.
+/// Pods that are up, know each other, and say nothing by themselves.
 fn pods<const N: usize>(lab: &Lab, names: [&str; N]) -> [Pod; N] {
+    const SILENT: &str = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6";
+
+    lab.shell(SILENT);
+    let pods = names.map(|name| lab.pod(name));
+    for pod in &pods {
+        lab.shell(&format!("ip netns exec {} sh -c '{SILENT}'", pod.name));
+        lab.up(pod);
+    }
+    for who in &pods {
+        for whom in pods.iter().filter(|whom| whom.name != who.name) {
+            let mac = whom.mac.map(|byte| format!("{byte:02x}")).join(":");
+            lab.run(&format!(
+                "ip -n {} neigh replace {} lladdr {mac} dev eth0 nud permanent",
+                who.name, whom.ipv4
+            ));
+        }
+    }
+    pods
+}
+
+/// Pods that are up and know each other, by IPv6 too; then the kernel reports groups when it likes.
+fn pods_of_both_families<const N: usize>(lab: &Lab, names: [&str; N]) -> [Pod; N] {
     let pods = names.map(|name| lab.pod(name));
     for pod in &pods {
         lab.up(pod);
@@ -25,6 +55,14 @@ fn pods<const N: usize>(lab: &Lab, names: [&str; N]) -> [Pod; N] {
         }
     }
     pods
+}
+
+/// Removes a pod, and waits until its veth is gone with it: nothing may keep its namespace.
+fn remove(lab: &Lab, pod: &Pod) {
+    lab.run(&format!("ip netns del {}", pod.name));
+    wait_until("its veth is gone", || {
+        (!lab.run("ip -o link").contains(&pod.veth)).then_some(())
+    });
 }
 
 /// A file for a capture, as it is called in the lab and outside.
@@ -39,10 +77,16 @@ fn numbered(from: &Pod, to: &Pod, number: u32, length: usize) -> Vec<u8> {
     send::ethernet(from, to, &rest, length)
 }
 
-/// Sends numbered frames, and gives them.
+/// Sends numbered frames, and gives them when all have passed the hooks of both pods: each was sent
+/// by the other's host veth.
 fn send_numbered(lab: &Lab, from: &Pod, to: &Pod, count: u32, length: usize) -> Vec<Vec<u8>> {
+    let passed = || lab.device(&to.veth)[2];
+    let before = passed();
     send::many_frames(lab, from, count, |number, frame| {
         *frame = numbered(from, to, number, length);
+    });
+    wait_until("all have passed", || {
+        (passed() >= before + u64::from(count)).then_some(())
     });
     (0..count)
         .map(|number| numbered(from, to, number, length))

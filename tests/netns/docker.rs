@@ -6,8 +6,10 @@ use std::process::{Child, Stdio};
 use serde_json::Value;
 
 use crate::support::{
+    capture::Capture,
     lab::Lab,
     nstrace::{Top, class, ls, row, rows, run},
+    savefile::Saved,
     wait_until,
 };
 
@@ -219,4 +221,64 @@ fn containers_are_named_watched_and_followed() {
         .filter(|name| !known.contains(&name.as_str()))
         .collect();
     assert_eq!(strange, Vec::<String>::new());
+}
+
+#[test]
+fn a_container_is_captured_by_its_name() {
+    let lab = Lab::new();
+    let docker = Docker::start(&lab);
+    let id = docker.container("web", "");
+    docker.container("db", "");
+    let (web, db) = (docker.address("web"), docker.address("db"));
+    let path = "/run/capture.pcapng";
+    let filter = format!("icmp and host {db}");
+    let args = ["--docker-root", ROOT, "web", "-w", path, &filter];
+    let capture = Capture::start(&lab, &args);
+    docker.run(&format!("exec web /bin/busybox ping -q -c 20 -i 0.01 {db}"));
+    docker.run(&format!("exec db /bin/busybox ping -q -c 1 {web}"));
+    let late = docker.container("late", "");
+    capture.end("INT").with_code(0).assert_all(42);
+
+    let saved = Saved::read(&lab.path(path));
+    let [iface] = &saved.ifaces[..] else {
+        panic!("{:?}", saved.ifaces);
+    };
+    assert_eq!(
+        (iface.name.as_str(), iface.netns.as_str()),
+        ("web/eth0", "web")
+    );
+    let container = format!("docker container {}, image lab/busybox:1", &id[..12]);
+    assert!(
+        iface.description.contains(&container),
+        "{}",
+        iface.description
+    );
+    assert_eq!(iface.addresses[0].0.to_string(), web);
+    let of = |is_tx| {
+        saved
+            .packets
+            .iter()
+            .filter(|packet| packet.is_tx == Some(is_tx))
+            .count()
+    };
+    assert_eq!((of(true), of(false)), (21, 21));
+    for (address, name) in [(&web, "web"), (&db, "db")] {
+        let name = (address.parse().unwrap(), name.to_owned());
+        assert!(saved.names.contains(&name), "{:?}", saved.names);
+    }
+
+    // By its id.
+    let args = [
+        "--docker-root",
+        ROOT,
+        &late[..8],
+        "--force",
+        "-w",
+        path,
+        "icmp",
+    ];
+    let capture = Capture::start(&lab, &args);
+    docker.run(&format!("exec late /bin/busybox ping -q -c 2 -i 0.01 {db}"));
+    capture.end("INT").with_code(0).assert_all(4);
+    assert_eq!(Saved::read(&lab.path(path)).ifaces[0].name, "late/eth0");
 }

@@ -58,6 +58,16 @@ const fn ceiling(name: &'static str, unit: &'static str, goal: f64) -> Row {
     }
 }
 
+/// The same of what shall not be less.
+const fn floor(name: &'static str, unit: &'static str, goal: f64) -> Row {
+    Row {
+        name,
+        unit,
+        goal: Some(Bound::Min(goal)),
+        stretch: None,
+    }
+}
+
 const fn just(name: &'static str, unit: &'static str) -> Row {
     Row {
         name,
@@ -76,6 +86,13 @@ pub(crate) const GOALS: &[Row] = &[
     ceiling("insns.egress.xlated", "insns", 4000.0),
     ceiling("insns.egress.verified", "insns", 13_000.0),
     just("insns.egress.jited", "bytes"),
+    // With the filter `tcp port 443`.
+    ceiling("insns.capture_ingress.xlated", "insns", 1500.0),
+    ceiling("insns.capture_ingress.verified", "insns", 3000.0),
+    just("insns.capture_ingress.jited", "bytes"),
+    ceiling("insns.capture_egress.xlated", "insns", 1500.0),
+    ceiling("insns.capture_egress.verified", "insns", 3000.0),
+    just("insns.capture_egress.jited", "bytes"),
     // Over an empty program.
     at_most("count.ns_only", "ns", 4.0, 2.5),
     at_most("count.flow_1", "ns", 12.0, 9.0),
@@ -95,6 +112,38 @@ pub(crate) const GOALS: &[Row] = &[
     at_most("path.over_af_packet", "ratio", 0.75, 0.60),
     at_least("path.rate_over_empty", "ratio", 0.90, 0.93),
     ceiling("path.noise", "ratio", 1.15),
+    // A capture: what does not match, what matches, and the whole of it beside tcpdump.
+    at_most("capture.reject.tcp_443", "ns", 4.0, 2.0),
+    at_most("capture.reject.tcp_443_udp", "ns", 4.0, 2.0),
+    just("capture.reject.udp_53", "ns"),
+    just("capture.reject.host", "ns"),
+    just("capture.reject.or_20", "ns"),
+    just("capture.reject.ld_abs", "ns"),
+    ceiling("capture.reject.noise", "ratio", 1.15),
+    at_most("capture.reject.path_filter", "ns", 4.0, 2.0),
+    just("capture.reject.path", "ns"),
+    just("capture.reject.path_empty", "ns"),
+    at_most("capture.producer_60", "ratio", 0.60, 0.45),
+    just("capture.producer_60.nstrace", "ns"),
+    just("capture.producer_60.af_packet", "ns"),
+    at_most("capture.producer_1514", "ratio", 1.0, 0.9),
+    at_most("capture.producer_1514_snap96", "ratio", 0.30, 0.20),
+    just("capture.producer_1514.nstrace", "ns"),
+    just("capture.producer_1514.snap96", "ns"),
+    just("capture.producer_1514.af_packet", "ns"),
+    ceiling("capture.producer_noise", "ratio", 1.15),
+    at_most("capture.cpu_60", "ratio", 0.5, 0.25),
+    just("capture.cpu_60.nstrace", "ns"),
+    just("capture.cpu_60.tcpdump", "ns"),
+    at_most("capture.cpu_1500", "ratio", 0.6, 0.4),
+    just("capture.cpu_1500.nstrace", "ns"),
+    just("capture.cpu_1500.tcpdump", "ns"),
+    at_most("capture.wakeups", "1/s", 1100.0, 250.0),
+    ceiling("capture.lost_3mpps", "packets", 0.0),
+    floor("capture.lost_3mpps.rate", "Mpps", 2.9),
+    floor("capture.max_rate", "ratio", 1.25),
+    just("capture.max_rate.nstrace", "Mpps"),
+    just("capture.max_rate.tcpdump", "Mpps"),
     // With 1,000 namespaces.
     at_most("read.ns_1000", "ms", 1.0, 0.3),
     at_most("read.flows_64k", "ms", 5.0, 2.0),

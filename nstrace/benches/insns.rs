@@ -1,4 +1,4 @@
-//! `insns.*`: how large the programs are, to see a change that makes them dearer where no timing
+//! `insns.*`: how large the programs are, the counting ones and those of a capture, to see a change that makes them dearer where no timing
 //! can be trusted.
 //!
 //! - `xlated`: instructions after the verifier has removed what the configuration switches off and
@@ -14,16 +14,19 @@
 
 use std::os::fd::BorrowedFd;
 
+use nstrace_ebpf::wire::MAX_SNAPLEN;
+
 use crate::{
     Bench,
     raw::bpf,
     report::Measured,
-    target::{Flows, Target},
+    target::{CaptureTarget, Flows, Reads, Target, filter},
 };
 
 pub(crate) fn run(bench: &Bench) {
     let flows = Flows::On;
     let target = Target::on_loopback(flows);
+    let capture = CaptureTarget::load(filter("tcp port 443", Reads::Direct), MAX_SNAPLEN, 1);
     let programs = [
         (
             target.ingress(),
@@ -39,6 +42,22 @@ pub(crate) fn run(bench: &Bench) {
                 "insns.egress.xlated",
                 "insns.egress.verified",
                 "insns.egress.jited",
+            ],
+        ),
+        (
+            capture.ingress(),
+            [
+                "insns.capture_ingress.xlated",
+                "insns.capture_ingress.verified",
+                "insns.capture_ingress.jited",
+            ],
+        ),
+        (
+            capture.egress(),
+            [
+                "insns.capture_egress.xlated",
+                "insns.capture_egress.verified",
+                "insns.capture_egress.jited",
             ],
         ),
     ];

@@ -9,6 +9,7 @@
     reason = "a program that prints, and panics where something cannot be measured"
 )]
 
+mod capture;
 mod count;
 mod goals;
 mod insns;
@@ -101,6 +102,7 @@ const GROUPS: &[Group] = &[
     (&["insns."], insns::run),
     (&["count."], count::run),
     (&["path."], path::run),
+    (&["capture."], capture::run),
     (&["read."], read::run),
     (
         &["discover.", "attach.", "rss.", "cpu_idle.", "wakeups."],

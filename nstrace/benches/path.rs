@@ -27,7 +27,7 @@ use crate::{
     },
     report::Measured,
     rounds::{Arm, Series, interleaved, pin},
-    support::lab::Lab,
+    support::lab::{Lab, Pod},
     target::{Flows, Target},
 };
 
@@ -63,27 +63,35 @@ pub(crate) struct Way {
     ifindex: u32,
     xdp: OwnedFd,
     frame: Vec<u8>,
+    packets: u32,
 }
 
 impl Way {
     /// To a device of the namespace in which [`Self::run`] will be called.
     pub(crate) fn new(ifindex: u32) -> Self {
+        Self::of(ifindex, frame(Family::V4, Transport::Udp, LENGTH), PACKETS)
+    }
+
+    /// The same for other frames, and so many of them.
+    pub(crate) fn of(ifindex: u32, frame: Vec<u8>, packets: u32) -> Self {
         const XDP_PASS: i32 = 2;
 
         Self {
             ifindex,
             xdp: bpf::load(ProgramType::Xdp, "bench_pass", &Asm::new().exit(XDP_PASS)),
-            frame: frame(Family::V4, Transport::Udp, LENGTH),
+            frame,
+            packets,
         }
     }
 
     /// Lets packets come. Nanoseconds for each.
     pub(crate) fn run(&self) -> f64 {
-        let cpu = bpf::live_frames(self.xdp.as_fd(), &self.frame, self.ifindex, PACKETS).unwrap();
-        cpu.as_secs_f64() * 1e9 / f64::from(PACKETS)
+        let cpu =
+            bpf::live_frames(self.xdp.as_fd(), &self.frame, self.ifindex, self.packets).unwrap();
+        cpu.as_secs_f64() * 1e9 / f64::from(self.packets)
     }
 
-    fn attach(&self, program: BorrowedFd<'_>) -> OwnedFd {
+    pub(crate) fn attach(&self, program: BorrowedFd<'_>) -> OwnedFd {
         attach_tcx(program, Ifindex(self.ifindex), Hook::Ingress).unwrap()
     }
 }
@@ -91,6 +99,12 @@ impl Way {
 pub(crate) fn run(bench: &Bench) {
     pin();
     let lab = Lab::new();
+    let ifindex = lab.ifindex(&silent_pod(&lab).veth);
+    lab.on_host(|| measure(bench, ifindex));
+}
+
+/// A pod in which, and from whose host veth, nothing comes by itself.
+pub(crate) fn silent_pod(lab: &Lab) -> Pod {
     let pod = lab.pod("path");
     // Out of the bridge: frames shall go up here. And nobody says anything by himself.
     let silent = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6";
@@ -99,8 +113,7 @@ pub(crate) fn run(bench: &Bench) {
         pod.veth, pod.name
     ));
     lab.up(&pod);
-    let ifindex = lab.ifindex(&pod.veth);
-    lab.on_host(|| measure(bench, ifindex));
+    pod
 }
 
 fn measure(bench: &Bench, ifindex: u32) {

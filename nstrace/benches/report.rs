@@ -205,7 +205,7 @@ fn number(value: f64) -> String {
 
 fn print_row([name, value, p25, unit, baseline, goal, stretch]: [String; 7]) {
     let line =
-        format!("{name:<23} {value:>9} {p25:>9} {unit:<6} {baseline:<20} {goal:<16} {stretch:<16}");
+        format!("{name:<30} {value:>9} {p25:>9} {unit:<6} {baseline:<20} {goal:<16} {stretch:<16}");
     println!("{}", line.trim_end());
 }
 

@@ -6,8 +6,16 @@ use std::{
 };
 
 use nstrace::{
-    kernel::{Kernel, capacity::Request, object::RING_BYTES},
+    filter::{Source, compile, ebpf::Ebpf, translate::translate},
+    kernel::{
+        Kernel,
+        capacity::Request,
+        capture::{CaptureKernel, CaptureRequest, room},
+        object::RING_BYTES,
+    },
+    packet::LinkType,
     state::{Settings, State},
+    sys::pcap::Library,
 };
 use nstrace_ebpf::wire::{Direction, LostReason, Owner};
 
@@ -15,6 +23,9 @@ use nstrace_ebpf::wire::{Direction, LostReason, Owner};
 pub(crate) const RINGS: f64 = 1.0;
 /// See [`RINGS`].
 pub(crate) const RING_THREAD: &str = "nstrace-ring";
+
+/// How the thread is called that takes captured packets from the rings.
+pub(crate) const RECORD_THREAD: &str = "nstrace-record";
 
 /// Ifindex of the loopback device, which a test run shows to the program.
 const LOOPBACK: u32 = 1;
@@ -117,5 +128,88 @@ impl Target {
             .map(|reason| self.0.lost.count(reason).unwrap())
             .iter()
             .sum()
+    }
+}
+
+/// How a filter reads a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// As nstrace has it: directly, as far as the packet is linear.
+    Direct,
+    /// By `LD_ABS` alone.
+    LdAbs,
+}
+
+/// An expression of pcap-filter(7), translated.
+pub(crate) fn filter(expression: &str, reads: Reads) -> Vec<Ebpf> {
+    let library = Library::open().unwrap();
+    let program = compile(
+        &library,
+        LinkType::ETHERNET,
+        1 << 18,
+        expression,
+        Source::Iface,
+    )
+    .unwrap();
+    match reads {
+        Reads::Direct => translate(&program, room().unwrap()).unwrap(),
+        // Where there is room for one body only, it is the slow one.
+        Reads::LdAbs => (1..)
+            .find_map(|room| translate(&program, room).ok())
+            .unwrap(),
+    }
+}
+
+/// The loaded object of a capture.
+pub(crate) struct CaptureTarget(CaptureKernel);
+
+impl CaptureTarget {
+    /// Loads it with one slot. `buffer`: bytes of all rings together.
+    pub(crate) fn load(filter: Vec<Ebpf>, snaplen: u32, buffer: u64) -> Self {
+        let request = CaptureRequest {
+            slots: 1,
+            buffer,
+            snaplen,
+            directions: 1 << Direction::Rx as u32 | 1 << Direction::Tx as u32,
+            filter,
+        };
+        let kernel = CaptureKernel::load(&request).unwrap_or_else(|error| {
+            panic!("{}; hint: {:?}", nstrace::error_chain(&error), error.hint())
+        });
+        Self(kernel)
+    }
+
+    /// Has an interface captured.
+    pub(crate) fn watch(&mut self, ifindex: u32) {
+        let owner = Owner { slot: 0, tenure: 0 };
+        self.0.slots.set(ifindex, Some(owner)).unwrap();
+    }
+
+    pub(crate) fn ingress(&self) -> BorrowedFd<'_> {
+        self.0.programs.ingress.as_fd()
+    }
+
+    pub(crate) fn egress(&self) -> BorrowedFd<'_> {
+        self.0.programs.egress.as_fd()
+    }
+
+    /// Size of the ring of one CPU.
+    pub(crate) fn ring_bytes(&self) -> u32 {
+        self.0.ring_bytes
+    }
+
+    /// Packets that matched, and those of them that found no room.
+    pub(crate) fn counts(&self) -> [u64; 2] {
+        let counters = self.0.counters.read(0);
+        counters.fold([0, 0], |[matched, lost], one| {
+            [matched + one.matched, lost + one.lost]
+        })
+    }
+
+    /// Gives all that is in the rings back, unread.
+    pub(crate) fn empty(&mut self) {
+        for ring in &mut self.0.rings {
+            ring.release(ring.produced());
+        }
     }
 }

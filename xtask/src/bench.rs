@@ -45,10 +45,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 impl Args {
-    /// Only `iperf` starts programs that nothing else needs.
+    /// Only these start programs that nothing else needs, or compile a filter: libpcap comes with tcpdump.
     fn purpose(&self) -> setup::Purpose {
         let names = &self.names;
-        if names.is_empty() || names.iter().any(|name| name.starts_with("iperf")) {
+        let starts = |name: &String| {
+            ["iperf", "capture", "insns"]
+                .iter()
+                .any(|of| name.starts_with(of))
+        };
+        if names.is_empty() || names.iter().any(starts) {
             setup::Purpose::Bench
         } else {
             setup::Purpose::Build

@@ -90,7 +90,7 @@ impl Driver {
 }
 
 /// Runs a program on one packet, again and again. Gives nanoseconds.
-pub(super) fn run(program: BorrowedFd<'_>, packet: &[u8], context: &SkBuff, packets: u32) -> f64 {
+pub(crate) fn run(program: BorrowedFd<'_>, packet: &[u8], context: &SkBuff, packets: u32) -> f64 {
     let before = thread_cpu();
     let returned = test_run(program, packet, context, packets, &mut []).unwrap();
     let cpu = thread_cpu().saturating_sub(before);
@@ -100,7 +100,7 @@ pub(super) fn run(program: BorrowedFd<'_>, packet: &[u8], context: &SkBuff, pack
 }
 
 /// An empty program: what everything here is compared with.
-pub(super) fn empty() -> OwnedFd {
+pub(crate) fn empty() -> OwnedFd {
     bpf::load(ProgramType::SchedCls, "bench_empty", &Asm::new().next())
 }
 

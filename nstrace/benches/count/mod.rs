@@ -21,6 +21,7 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
 };
 
+pub(crate) use driver::{empty, run as test_run};
 pub(crate) use frames::{Family, Transport, frame};
 
 use self::driver::{Driver, Frames, TEMPLATE};

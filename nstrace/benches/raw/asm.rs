@@ -40,6 +40,8 @@ pub(crate) enum Op {
 pub(crate) const MAP_LOOKUP_ELEM: i32 = 1;
 /// `BPF_FUNC_map_update_elem`.
 pub(crate) const MAP_UPDATE_ELEM: i32 = 2;
+/// `BPF_FUNC_ktime_get_ns`.
+pub(crate) const KTIME_GET_NS: i32 = 5;
 /// `BPF_FUNC_tail_call`.
 pub(crate) const TAIL_CALL: i32 = 12;
 
@@ -114,6 +116,16 @@ impl Asm {
     /// `if dst == 0 goto +count`
     pub(crate) fn skip_if_zero(self, dst: Reg, count: i16) -> Self {
         self.push(0x15, dst, 0, count, 0)
+    }
+
+    /// `if dst != 0 goto +count`
+    pub(crate) fn skip_if_set(self, dst: Reg, count: i16) -> Self {
+        self.push(0x55, dst, 0, count, 0)
+    }
+
+    /// `if dst >= src goto +count`, unsigned
+    pub(crate) fn skip_if_not_less(self, dst: Reg, src: Reg, count: i16) -> Self {
+        self.push(0x3d, dst, src, count, 0)
     }
 
     /// Calls a helper.

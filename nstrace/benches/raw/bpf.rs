@@ -11,6 +11,7 @@ use super::asm::Asm;
 use crate::{rounds::thread_cpu, support::bpf::Attributes};
 
 const MAP_CREATE: libc::c_long = 0;
+const MAP_LOOKUP_ELEM: libc::c_long = 1;
 const MAP_UPDATE_ELEM: libc::c_long = 2;
 const PROG_LOAD: libc::c_long = 5;
 const PROG_TEST_RUN: libc::c_long = 10;
@@ -67,6 +68,18 @@ pub(crate) fn set<T: ?Sized>(map: BorrowedFd<'_>, index: u32, value: &T) {
         .pointer(16, std::ptr::from_ref(value))
         .call(MAP_UPDATE_ELEM)
         .unwrap();
+}
+
+/// The only element of an array, which must be of so many words.
+pub(crate) fn get<const N: usize>(map: BorrowedFd<'_>) -> [u64; N] {
+    let (index, mut value) = (0_u32, [0_u64; N]);
+    Attributes::new()
+        .u32(0, number(map))
+        .pointer(8, &raw const index)
+        .pointer(16, &raw mut value)
+        .call(MAP_LOOKUP_ELEM)
+        .unwrap();
+    value
 }
 
 /// Loads a program, its name of 15 characters at most; panics with the verifier's log if the kernel refuses it.

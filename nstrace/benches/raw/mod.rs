@@ -2,4 +2,5 @@
 
 pub(crate) mod asm;
 pub(crate) mod bpf;
+pub(crate) mod packet_ring;
 pub(crate) mod socket;

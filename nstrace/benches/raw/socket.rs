@@ -8,10 +8,24 @@ use std::{
 /// One instruction of a classic BPF program.
 pub(crate) type Classic = libc::sock_filter;
 
+/// Takes every packet whole, as what `tcpdump -d ''` prints does.
+pub(crate) const EVERYTHING: [Classic; 1] = [Classic {
+    code: 0x06,
+    jt: 0,
+    jf: 0,
+    k: 262_144,
+}];
+
 /// A packet socket that takes what passes an interface, and `filter` lets through: what a capture
 /// tool has open.
 pub(crate) fn capture(ifindex: u32, filter: &[Classic]) -> io::Result<OwnedFd> {
-    let protocol = u16::try_from(libc::ETH_P_ALL).unwrap().to_be();
+    let socket = packet_socket()?;
+    start(&socket, ifindex, filter)?;
+    Ok(socket)
+}
+
+/// A packet socket that takes nothing yet.
+pub(super) fn packet_socket() -> io::Result<OwnedFd> {
     // Protocol 0 takes nothing yet: what is taken before the filter stands would stay.
     // SAFETY: takes numbers only.
     let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
@@ -19,21 +33,17 @@ pub(crate) fn capture(ifindex: u32, filter: &[Classic]) -> io::Result<OwnedFd> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: a descriptor that was just made for us.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Lets it take packets.
+pub(super) fn start(socket: &OwnedFd, ifindex: u32, filter: &[Classic]) -> io::Result<()> {
+    let protocol = u16::try_from(libc::ETH_P_ALL).unwrap().to_be();
     let program = libc::sock_fprog {
         len: u16::try_from(filter.len()).unwrap(),
         filter: filter.as_ptr().cast_mut(),
     };
-    // SAFETY: the program and its length, which the kernel copies.
-    check(unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ATTACH_FILTER,
-            (&raw const program).cast(),
-            u32::try_from(size_of_val(&program)).unwrap(),
-        )
-    })?;
+    set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)?;
     let address = libc::sockaddr_ll {
         sll_family: u16::try_from(libc::AF_PACKET).unwrap(),
         sll_protocol: protocol,
@@ -50,8 +60,21 @@ pub(crate) fn capture(ifindex: u32, filter: &[Classic]) -> io::Result<OwnedFd> {
             (&raw const address).cast(),
             u32::try_from(size_of_val(&address)).unwrap(),
         )
-    })?;
-    Ok(socket)
+    })
+}
+
+/// Sets an option, whose value the kernel copies.
+pub(super) fn set_option<T>(socket: &OwnedFd, level: i32, name: i32, value: &T) -> io::Result<()> {
+    // SAFETY: a value and its length.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            std::ptr::from_ref(value).cast(),
+            u32::try_from(size_of_val(value)).unwrap(),
+        )
+    })
 }
 
 /// Hears of links of the calling thread's namespace.
@@ -148,7 +171,7 @@ impl Rtnl {
     }
 }
 
-fn check(result: i32) -> io::Result<()> {
+pub(super) fn check(result: i32) -> io::Result<()> {
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {

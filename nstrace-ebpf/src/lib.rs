@@ -1,6 +1,7 @@
 //! What crosses the line between nstrace's kernel side and its user side.
 //!
-//! The binary of this package, `nstrace-bpf`, is the eBPF object. This library holds what both
+//! The binaries of this package are the eBPF objects: `nstrace-bpf` counts, `nstrace-capture-bpf`, of
+//! which each capture loads one of its own, records packets. This library holds what both
 //! sides must agree on, and compiles for `bpfel-unknown-none` and for the host alike:
 //!
 //! - [`wire`]: fixed layouts of everything that stands in a map or a ring;
@@ -16,6 +17,8 @@
 //!                      |             \--what fits in neither--> `other` of its slot in COUNTERS
 //!                      \--sample-> SAMPLES, a ring of Sample, when a window of a slot closes
 //!                      \--lost---> LOST, per-CPU, when something did not fit
+//! packet -> capture program --filter, record--> RINGS, one for each CPU, mmapped
+//!                              \--matched, lost--> COUNTERS of its own, mmapped
 //! user space --SLOTS: ifindex -> owner of a slot; globals: sizes, hash keys--> tc program
 //! ```
 //!

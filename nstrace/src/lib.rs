@@ -24,10 +24,23 @@
 //! - [`decode`] turns their bytes into records, [`state`] keeps rows, flows and rates, [`sink`] prints,
 //!   [`tui`] shows. [`engine`] is the one loop where they meet; [`cli`] is what can be typed.
 //!
+//! A capture stands beside all that, and only where there is one:
+//!
+//! ```text
+//!  expression -> libpcap -> classic BPF -> eBPF -> bytes of the capture object -> load
+//!  packet -> tc program: filter, then a record into the CPU's ring
+//!               rings -> Merge, by time -> account -> pcapng or pcap file
+//!                                            \-> text or JSON
+//! ```
+//!
+//! - [`filter`] makes the program out of the expression, [`engine::capture`] runs captures and keeps
+//!   the account, [`sink::savefile`] writes files, [`savefile`] reads them, [`sink::packet`] prints.
+//!
 //! Threads: the loop (and the screen) on the main one; `nstrace-scan` looks at the host when asked;
 //! `nstrace-attach` attaches, since each attachment waits for an RCU grace period; `nstrace-ring`
-//! drains; `nstrace-watch` waits for hints; `nstrace-netns`, short-lived, is the only one that is
-//! ever in another namespace. And one process, short-lived too: `nstrace-guard`.
+//! drains; `nstrace-record`, one for each capture, merges, writes and prints; `nstrace-watch` waits for
+//! hints; `nstrace-netns`, short-lived, is the only one that is ever in another namespace. And one
+//! process, short-lived too: `nstrace-guard`.
 //!
 //! # Flows
 //!
@@ -45,6 +58,21 @@
 //! - Flows are read before totals, and so are never more than those; what came in between is shown as
 //!   part of the rest until the next refresh.
 //!
+//! # Captures
+//!
+//! - The filter is part of the program that the kernel verifies, so a packet that does not match costs
+//!   a few loads and comparisons: see [`filter::translate`]. What is in the kernel of a capture is its
+//!   own: object, rings, attachments. Nobody pays for a capture that is not there.
+//! - Each CPU has a ring; no program waits for another's, and none wakes anybody. The record thread
+//!   looks every few milliseconds, and [`kernel::merge`] gives them in the order of their
+//!   times without waiting for later ones.
+//! - `captured + lost by ring + lost by disk == matched`, at every moment: each record carries what its
+//!   CPU had lost of its interface before it, and the kernel's own counters are compared at the end. A
+//!   reader that stops, a disk that is full, a file that cannot be written cost captured packets, never
+//!   the account, and never the watch beside it.
+//! - Times are the kernel's when the record was made, on a clock that nobody can set; see
+//!   [`state::wall`] for how they become wall time that does not go back.
+//!
 //! # A thousand namespaces
 //!
 //! - Each change of a TCX chain waits for an RCU grace period while it holds RTNL: some 10 ms, two
@@ -60,8 +88,9 @@
 //!
 //! # What always holds
 //!
-//! 1. [`decode`], [`services`], [`state`], [`topology::model`], [`topology::target`],
-//!    [`tui::model`], `tui::view` and the eBPF parser do no I/O and read no clock: time is a
+//! 1. [`decode`], [`filter::ebpf`], [`filter::inject`], [`filter::translate`], [`packet`], [`services`],
+//!    [`state`], [`topology::model`], [`topology::target`], [`tui::model`], `tui::view` and the eBPF
+//!    parser do no I/O and read no clock: time is a
 //!    parameter. They cannot fail for reasons outside their input.
 //! 2. [`sys`] is the only module with syscalls; [`kernel`] the only one that names `aya`. `unsafe`
 //!    is in [`sys`], in `nstrace-ebpf` and in one line of build.rs.
@@ -94,7 +123,7 @@
 //!   again, and where; the look is the truth. Where events did not fit (the kernel says so), where
 //!   those of other namespaces are not to be heard, and every now and then in any case, the look is
 //!   at the whole. So a lost event costs a moment, never a stale row.
-//! - No pins, no daemon, no files: when the process is gone, so is everything of it (see 7).
+//! - No pins, no daemon, no files but captures: when the process is gone, so is everything of it (see 7).
 //! - No attachment inside a namespace. What has no end on the host is listed with the reason.
 //! - No kernel version is compared. What is needed is tried, and the kernel's answer believed.
 

@@ -88,7 +88,8 @@ fn a_pipe_that_is_closed_is_an_error_of_a_capture_file() {
     assert_eq!(summary.captured, 1);
     assert!(summary.lost_disk > 0);
     assert!(
-        ended.errors.contains("which ends with 1 packets") && ended.errors.contains("Broken pipe"),
+        ended.errors.contains("which ends whole after 1 packets")
+            && ended.errors.contains("Broken pipe"),
         "{}",
         ended.errors
     );
@@ -142,7 +143,7 @@ fn a_full_disk_leaves_a_whole_file_and_exact_counts() {
             "{summary:#?}"
         );
         assert!(ended.errors.contains(message), "{}", ended.errors);
-        let told = format!("which ends with {} packets, ", summary.captured);
+        let told = format!("which ends whole after {} packets", summary.captured);
         assert!(ended.errors.contains(&told), "{told}: {}", ended.errors);
         let saved = Saved::read(&lab.path(FILE));
         assert_eq!(saved.packets.len() as u64, summary.captured, "{options:?}");

@@ -46,9 +46,9 @@ use crate::{
     sys::{clock, mapped::CounterArea},
 };
 
-/// How often the rings are looked at while packets come, and while none do.
-const BUSY: Duration = Duration::from_millis(1);
-const IDLE: Duration = Duration::from_millis(10);
+/// How often the rings are looked at, at most and at least; see [`pause`].
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_millis(10);
 /// How often the clocks are compared.
 const CLOCKS: Duration = Duration::from_secs(1);
 /// The kernel's quick clock for programs and the one that is read here may be apart by less.
@@ -124,6 +124,8 @@ struct Slot {
 /// How the recorder is made.
 pub(super) struct Setup {
     pub(super) merge: Merge,
+    /// Size of each ring.
+    pub(super) ring_bytes: u32,
     pub(super) counters: Arc<CounterArea<CaptureCounters>>,
     pub(super) cpus: usize,
     pub(super) slots: usize,
@@ -135,8 +137,19 @@ pub(super) struct Setup {
     pub(super) progress: Arc<Progress>,
 }
 
+/// How long the rings, of so many bytes each, can be left alone: until one that was empty is an eighth
+/// full, at the highest rate that a CPU was seen to fill one. Looking more often costs more for each
+/// packet.
+fn pause(ring_bytes: u32) -> Duration {
+    const BYTES_PER_SECOND: f64 = 500e6;
+
+    let time = f64::from(ring_bytes) / 8.0 / BYTES_PER_SECOND;
+    Duration::from_secs_f64(time).clamp(SHORTEST, LONGEST)
+}
+
 pub(super) struct Recorder {
-    merge: Option<Merge>,
+    merge: Merge,
+    pause: Duration,
     told: mpsc::Receiver<Told>,
     waiting: VecDeque<Told>,
     account: Account,
@@ -153,6 +166,8 @@ struct Account {
     cpus: usize,
     clock: WallClock,
     left: u64,
+    /// An interface was introduced, which readers of the file should see before its packets come.
+    has_news: bool,
     is_complete: bool,
     unreadable: u64,
     news: tokio_mpsc::Sender<News>,
@@ -169,7 +184,8 @@ impl Recorder {
         let mut slots = Vec::new();
         slots.resize_with(setup.slots, || None);
         let recorder = Self {
-            merge: Some(setup.merge),
+            merge: setup.merge,
+            pause: pause(setup.ring_bytes),
             told: setup.told,
             waiting: VecDeque::new(),
             looked: Instant::now(),
@@ -182,6 +198,7 @@ impl Recorder {
                 cpus: setup.cpus,
                 clock: WallClock::new(clock::clocks()),
                 left: setup.count.unwrap_or(u64::MAX),
+                has_news: false,
                 is_complete: false,
                 unreadable: 0,
                 news: setup.news,
@@ -222,7 +239,7 @@ impl Recorder {
                 self.account.writer.settle();
             }
             self.account.settle();
-            thread::park_timeout(if bytes > 0 { BUSY } else { IDLE });
+            thread::park_timeout(self.pause);
         }
         self.drain(u64::MAX);
         self.account.finish()
@@ -249,9 +266,7 @@ impl Recorder {
 
     /// How many bytes there were, and whether there is more to come.
     fn drain(&mut self, bound: u64) -> (u64, bool) {
-        let (Some(merge), account) = (&mut self.merge, &mut self.account) else {
-            return (0, false);
-        };
+        let Self { merge, account, .. } = self;
         let drained = merge.drain(bound, |cpu, header, bytes| {
             account.record(cpu, header, bytes);
             ControlFlow::Continue(())
@@ -295,6 +310,7 @@ impl Account {
                 return;
             };
             self.writer.interface(&iface);
+            self.has_news = true;
             let number = self.ifaces.len();
             self.numbers.insert(key, number);
             self.ifaces.push(Recorded {
@@ -431,6 +447,9 @@ impl Account {
     }
 
     fn settle(&mut self) {
+        if std::mem::take(&mut self.has_news) {
+            self.writer.flush();
+        }
         if let Some(error) = self.writer.failure() {
             self.tell(News::Failed(error));
         }

@@ -148,6 +148,7 @@ impl Session {
         let report = Recorder::start(Setup {
             cpus: kernel.rings.len(),
             merge: Merge::new(kernel.rings),
+            ring_bytes: kernel.ring_bytes,
             counters: Arc::clone(&counters),
             slots: slots as usize,
             outputs,

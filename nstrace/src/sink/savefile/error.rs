@@ -47,15 +47,13 @@ pub enum SaveError {
     #[error("a packet came of interface number {0}, which the capture file does not know")]
     NoInterface(usize),
     /// Writing failed. The file was cut behind the last whole packet and is closed.
-    #[error(
-        "write the capture file {path}, which ends with {written} packets, {lost} less than came"
-    )]
+    #[error("write the capture file {path}, which ends whole after {written} packets")]
     Write {
         /// Where.
         path: String,
         /// Packets in this and the files before.
         written: u64,
-        /// Packets that were taken and are in no file.
+        /// Packets that had been taken then and are in no file.
         lost: u64,
         /// Why.
         #[source]
@@ -63,15 +61,15 @@ pub enum SaveError {
     },
     /// There is no more room than is to be left. The file is whole and closed.
     #[error(
-        "write the capture file {path}, which ends with {written} packets, {lost} less than came: \
-         the file system is down to {free} bytes"
+        "write the capture file {path}, which ends whole after {written} packets: the file system \
+         is down to {free} bytes"
     )]
     MinFree {
         /// Where.
         path: String,
         /// Packets in this and the files before.
         written: u64,
-        /// Packets that were taken and are in no file.
+        /// Packets that had been taken then and are in no file.
         lost: u64,
         /// Room that is left in the file system.
         free: u64,

@@ -13,6 +13,11 @@ mod rotation;
 
 use std::path::PathBuf;
 
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    unistd::Pid,
+};
+
 use crate::support::{
     lab::{Lab, Pod},
     send, wait_until,
@@ -77,12 +82,26 @@ fn numbered(from: &Pod, to: &Pod, number: u32, length: usize) -> Vec<u8> {
     send::ethernet(from, to, &rest, length)
 }
 
-/// Sends numbered frames, and gives them when all have passed the hooks of both pods: each was sent
-/// by the other's host veth.
+/// Has the calling thread run on one CPU, always the same: what it sends passes in order, and is
+/// recorded in one ring.
+fn stay_on_one_cpu() {
+    let this = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this).unwrap();
+    let cpu = (0..CpuSet::count()).find(|cpu| allowed.is_set(*cpu).unwrap());
+    let mut one = CpuSet::new();
+    one.set(cpu.unwrap()).unwrap();
+    sched_setaffinity(this, &one).unwrap();
+}
+
+/// Sends numbered frames from one CPU, and gives them when all have passed the hooks of both pods:
+/// each was sent by the other's host veth.
 fn send_numbered(lab: &Lab, from: &Pod, to: &Pod, count: u32, length: usize) -> Vec<Vec<u8>> {
     let passed = || lab.device(&to.veth)[2];
     let before = passed();
     send::many_frames(lab, from, count, |number, frame| {
+        if number == 0 {
+            stay_on_one_cpu();
+        }
         *frame = numbered(from, to, number, length);
     });
     wait_until("all have passed", || {

@@ -39,11 +39,9 @@ fn flood(args: &[&str]) -> i32 {
         let of_iface = saved.packets.iter().filter(|packet| packet.iface == number);
         let told: u64 = of_iface.clone().map(|packet| packet.lost).sum();
         assert_eq!(of_iface.count() as u64, captured);
-        // A packet tells what was lost before it; the last has come behind all.
-        assert!(told <= ring, "{told} of {ring}");
+        // All on one CPU, so the last packets tell of whatever was lost before them.
+        assert_eq!(told, ring);
     }
-    // What was lost is said by packets too, not by the statistics alone.
-    assert!(saved.packets.iter().any(|packet| packet.lost > 0));
     ended.status.code().unwrap()
 }
 

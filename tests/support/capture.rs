@@ -78,6 +78,9 @@ impl Ended {
     #[track_caller]
     pub(crate) fn with_code(&self, code: i32) -> Summary {
         assert_eq!(self.status.code(), Some(code), "{}", self.errors);
+        // What the kernel has counted is what was read; anything else is logged.
+        assert!(!self.errors.contains("ERROR"), "{}", self.errors);
+        assert!(!self.errors.contains("unreadable"), "{}", self.errors);
         self.summary()
     }
 }

@@ -25,6 +25,11 @@ fn a_count_is_captured_to_the_packet() {
     let before = attached(&lab, &[a.clone(), b.clone()]);
     let capture = Capture::start(&lab, &["a", "-c", "25", "-w", name, OWN]);
     let printing = Capture::start(&lab, &["a", "-c", "10", "-t", "-e", OWN]);
+    let ring = Capture::start(
+        &lab,
+        &["a", "b", "--buffer", "8k", "-c", "15", "-w", "/run/b", OWN],
+    );
+    ring.signal("STOP");
     let sent = send_numbered(&lab, &a, &b, 100, 100);
     let ended = capture.wait();
     ended.with_code(0).assert_all(25);
@@ -37,6 +42,12 @@ fn a_count_is_captured_to_the_packet() {
     let text = String::from_utf8(ended.output).unwrap();
     let of_packet = |line: &&str| line.contains("ethertype Unknown (0x88b5)");
     assert_eq!(text.lines().filter(of_packet).count(), 10, "{text}");
+    // What was lost behind the last one is not of this capture.
+    ring.go_on();
+    let summary = ring.wait().with_code(0);
+    summary.assert_adds_up();
+    assert_eq!((summary.captured, summary.matched), (15, 15));
+    assert_eq!(Saved::read(&lab.path("/run/b")).packets.len(), 15);
     assert_eq!(attached(&lab, &[a, b]), before);
 }
 
@@ -95,24 +106,26 @@ fn the_summary_is_told_while_it_goes_on() {
     assert!(Summary::all(&ended.errors).len() >= 5);
 }
 
-/// What waits is written at once. Without being asked it is written once a second, which would take
-/// ten rounds ten seconds.
+/// What waits is written at once. Without being asked it is written once a second: each round would
+/// wait for nearly that long.
 #[test]
 fn what_waits_is_written_when_asked_for() {
     let lab = Lab::new();
     let [a, b] = pods(&lab, ["a", "b"]);
     let (name, path) = file(&lab);
     let capture = Capture::start(&lab, &["a", "-w", name, OWN]);
-    let start = Instant::now();
+    let mut took = Vec::new();
     for round in 1..=10 {
         let expected = round * 20;
         let sent = send_numbered(&lab, &a, &b, 20, 100);
         capture.until_matched(expected);
         capture.signal("USR2");
+        let start = Instant::now();
         let saved = wait_until("all are in the file", || {
             let (saved, error) = Saved::so_far(&path);
             (error.is_none() && saved.packets.len() as u64 >= expected).then_some(saved)
         });
+        took.push(start.elapsed());
         assert_eq!(saved.packets.len() as u64, expected);
         assert_eq!(
             saved.bytes()[saved.packets.len() - 20..],
@@ -120,8 +133,8 @@ fn what_waits_is_written_when_asked_for() {
         );
         assert_eq!(saved.statistics, []);
     }
-    let took = start.elapsed();
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    took.sort();
+    assert!(took[5] < Duration::from_millis(250), "{took:?}");
     capture.end("INT").with_code(0).assert_all(200);
 }
 

@@ -1,10 +1,14 @@
 //! Namespaces that come and go in mid-capture.
 
-use std::time::Instant;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Instant,
+};
 
-use super::{OWN, file, pods, remove, send_numbered};
+use super::{OWN, file, numbered, pods, remove, send_numbered};
 use crate::support::lab::Lab;
-use crate::support::{capture::Capture, savefile::Saved};
+use crate::support::{capture::Capture, savefile::Saved, send};
 
 #[test]
 fn a_pod_that_comes_in_mid_capture_is_in_the_file_by_its_name() {
@@ -126,4 +130,49 @@ fn without_following_it_ends_when_all_is_gone() {
             .count(),
         2
     );
+}
+
+/// Those that were read before its end was seen, and those after.
+#[test]
+fn a_pod_that_goes_in_mid_traffic_leaves_no_packet_unaccounted_for() {
+    let lab = Lab::new();
+    let [a, b] = pods(&lab, ["a", "b"]);
+    let (name, path) = file(&lab);
+    let capture = Capture::start(&lab, &["--all", "-w", name, OWN]);
+    let stop = AtomicBool::new(false);
+    let sent = thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let mut sent = 0;
+            while !stop.load(Ordering::Relaxed) {
+                send::frames(&lab, &a, &numbered(&a, &b, sent, 100), 1);
+                sent += 1;
+            }
+            sent
+        });
+        capture.until_matched(1000);
+        remove(&lab, &b);
+        let seen = capture.summary().matched;
+        capture.until_matched(seen + 1000);
+        stop.store(true, Ordering::Relaxed);
+        sender.join().unwrap()
+    });
+    capture.until_summary("all of a's are read", |summary| {
+        summary.of("a/eth0")[1] >= u64::from(sent)
+    });
+    let summary = capture.end("INT").with_code(0);
+    summary.assert_adds_up();
+    assert_eq!(summary.lost_disk + summary.lost_ring, 0);
+    let [captured, ..] = summary.of("a/eth0");
+    assert_eq!(captured, u64::from(sent));
+    let of_b = summary.of("b/eth0")[0];
+    assert!((500..captured).contains(&of_b), "{of_b} of {captured}");
+    let saved = Saved::read(&path);
+    let counts = saved.by_iface();
+    assert_eq!(counts["a/eth0"] as u64, captured);
+    assert_eq!(counts["b/eth0"] as u64, of_b);
+    // Its name goes before its veth, which may be seen between the two.
+    let is_known = |name: &&str| ["a/eth0", "b/eth0"].contains(name) || name.starts_with("nsid:");
+    assert!(counts.keys().all(is_known), "{counts:?}");
+    assert_eq!(saved.packets.len() as u64, summary.captured);
+    saved.assert_in_order();
 }

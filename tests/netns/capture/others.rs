@@ -10,7 +10,7 @@ use crate::{
         capture::Capture,
         kernel,
         lab::Lab,
-        nstrace::{Top, class},
+        nstrace::{NSTRACE, Top, class},
         savefile::Saved,
         wait_until,
     },
@@ -128,4 +128,41 @@ fn two_capabilities_are_enough_to_capture() {
             assert_eq!(saved.bytes(), sent.iter().collect::<Vec<_>>(), "{filter}");
         }
     }
+}
+
+/// A filter outlives its maker; the next start of nstrace removes it, whatever that is for.
+#[test]
+fn what_a_killed_capture_leaves_is_removed_by_the_next() {
+    let lab = Lab::new();
+    let both = pods(&lab, ["a", "b"]);
+    let before = attached(&lab, &both);
+    let (name, _) = file(&lab);
+    let args = ["a", "--mechanism", "clsact", "--force", "-w", name, OWN];
+    Capture::start(&lab, &args).end("KILL");
+    assert_ne!(attached(&lab, &both), before);
+    let capture = Capture::start(&lab, &args);
+    send_numbered(&lab, &both[0], &both[1], 10, 100);
+    capture.end("INT").with_code(0).assert_all(10);
+    assert_eq!(attached(&lab, &both), before);
+}
+
+#[test]
+fn without_its_capabilities_it_says_so_and_makes_no_file() {
+    let lab = Lab::new();
+    pods(&lab, ["a"]);
+    let (name, path) = file(&lab);
+    let [program, args @ ..] = confined("+net_admin", "unlimited");
+    let output = lab
+        .command(&program)
+        .args(args)
+        .args([NSTRACE, "capture", "a", "-w", name, OWN])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{errors}");
+    assert!(
+        errors.contains("\nhint: ") && errors.contains("CAP_BPF"),
+        "{errors}"
+    );
+    assert!(!path.exists());
 }

@@ -1,5 +1,7 @@
 //! Which packets, which way, and how much of each.
 
+use std::{panic::resume_unwind, thread};
+
 use super::{pods, send_numbered};
 use crate::support::{
     capture::Capture,
@@ -16,29 +18,42 @@ struct Captures<'a> {
 
 impl<'a> Captures<'a> {
     fn start(lab: &'a Lab, all: &[&'a str]) -> Self {
-        let running = all.iter().enumerate().map(|(nth, options)| {
+        let running = at_once(all.iter().enumerate(), |(nth, options)| {
             let file = format!("/run/{nth}.pcapng");
             let args = [vec!["-w", &file], options.split(' ').collect()].concat();
             (*options, Capture::start(lab, &args))
         });
-        Self {
-            running: running.collect(),
-            lab,
-        }
+        Self { lab, running }
     }
 
     /// Ends them, and gives each one's file.
     fn end(self) -> Vec<(&'a str, Saved)> {
-        let ended = self.running.into_iter().enumerate();
-        ended
-            .map(|(nth, (options, capture))| {
+        let lab = self.lab;
+        at_once(
+            self.running.into_iter().enumerate(),
+            |(nth, (options, capture))| {
                 let summary = capture.end("INT").with_code(0);
-                let saved = Saved::read(&self.lab.path(&format!("/run/{nth}.pcapng")));
+                let saved = Saved::read(&lab.path(&format!("/run/{nth}.pcapng")));
                 summary.assert_all(saved.packets.len() as u64);
                 (options, saved)
-            })
-            .collect()
+            },
+        )
     }
+}
+
+/// Does something with each, all at the same time.
+fn at_once<I: Send, T: Send>(
+    each: impl Iterator<Item = I>,
+    work: impl Fn(I) -> T + Sync,
+) -> Vec<T> {
+    let work = &work;
+    thread::scope(|scope| {
+        let threads: Vec<_> = each.map(|one| scope.spawn(move || work(one))).collect();
+        let joined = threads.into_iter().map(|thread| thread.join());
+        joined
+            .map(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    })
 }
 
 #[test]

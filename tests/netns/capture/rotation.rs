@@ -85,9 +85,8 @@ fn files_of_a_time_hold_all_packets_until_there_are_enough() {
     let files = files(&lab, "/run/files");
     assert_eq!(files.len(), 2, "{files:?}");
     let mut packets = Vec::new();
-    for (name, path) in &files {
+    for path in files.values() {
         let saved = Saved::read(path);
-        assert!(!saved.packets.is_empty(), "{name}");
         saved.assert_in_order();
         packets.extend(saved.packets);
     }

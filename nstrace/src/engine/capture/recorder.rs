@@ -51,6 +51,8 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(10);
 /// How often the clocks are compared.
 const CLOCKS: Duration = Duration::from_secs(1);
+/// No packet waits longer to be written: a file that a killed process leaves is not far behind.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The kernel's quick clock for programs and the one that is read here may be apart by less.
 const SLACK: u64 = 20_000;
 
@@ -154,6 +156,7 @@ pub(super) struct Recorder {
     waiting: VecDeque<Told>,
     account: Account,
     looked: Instant,
+    written: Instant,
 }
 
 /// All but the rings, so that both can be borrowed.
@@ -189,6 +192,7 @@ impl Recorder {
             told: setup.told,
             waiting: VecDeque::new(),
             looked: Instant::now(),
+            written: Instant::now(),
             account: Account {
                 writer: Writer::new(setup.outputs),
                 ifaces: Vec::new(),
@@ -231,7 +235,9 @@ impl Recorder {
             if self.looked.elapsed() >= CLOCKS {
                 self.looked = Instant::now();
                 self.account.observe();
-                // A file that is looked at meanwhile, or left by a killed process, is not far behind.
+            }
+            if self.written.elapsed() >= LONGEST_WAIT {
+                self.written = Instant::now();
                 self.account.writer.flush();
             }
             let bytes = self.drain(bound).0;

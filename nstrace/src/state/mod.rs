@@ -175,8 +175,10 @@ impl State {
         let mut seen = wanted::meant(&self.targets, topology);
         for (key, row) in self.rows.iter_mut().filter(|(_, row)| !row.is_gone()) {
             match seen.get(&key.ifindex) {
-                Some((netns, iface, peer)) if row.anchor == Anchor::of(netns, iface) => {
-                    row.rename(labels(netns, iface, peer));
+                Some((netns, iface, peer)) if row.anchor.is(netns, iface) => {
+                    if !row.anchor.is_fading(netns) {
+                        row.rename(labels(netns, iface, peer));
+                    }
                     seen.remove(&key.ifindex);
                 }
                 _ => row.leave(now),

@@ -6,14 +6,15 @@ use std::{
 };
 
 use crate::topology::{
-    model::{Identity, Iface, Ifindex, Netns, Peer, Topology},
+    model::{Identity, Iface, Ifindex, Netns, Nsid, Peer, Topology},
     target::Target,
 };
 
 /// What makes an interface that interface, beside the host veth's ifindex.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Anchor {
     netns: Identity,
+    nsid: Option<Nsid>,
     ifindex: Ifindex,
 }
 
@@ -21,8 +22,22 @@ impl Anchor {
     pub(super) fn of(netns: &Netns, iface: &Iface) -> Self {
         Self {
             netns: netns.identity,
+            nsid: netns.nsid,
             ifindex: iface.link.ifindex,
         }
+    }
+
+    /// Whether that is the one that this was made of.
+    pub(super) fn is(&self, netns: &Netns, iface: &Iface) -> bool {
+        self.ifindex == iface.link.ifindex
+            && (self.netns == netns.identity || self.is_fading(netns))
+    }
+
+    /// Whether that may be the same namespace, of which nothing can be opened any more: for a moment
+    /// before its veth goes, only the host's rtnetlink knows it. Its names are then gone already.
+    pub(super) fn is_fading(&self, netns: &Netns) -> bool {
+        matches!(netns.identity, Identity::Nsid(nsid) if self.nsid == Some(nsid))
+            && self.netns != netns.identity
     }
 }
 

@@ -73,7 +73,7 @@ impl CaptureState {
         self.live.retain(|key, live| {
             let stays = seen
                 .get(&key.ifindex)
-                .is_some_and(|(netns, iface, _)| live.anchor == Anchor::of(netns, iface));
+                .is_some_and(|(netns, iface, _)| live.anchor.is(netns, iface));
             if stays {
                 seen.remove(&key.ifindex);
             }

@@ -317,6 +317,25 @@ fn another_namespace_behind_the_same_ifindex_is_another_row() {
 }
 
 #[test]
+fn a_namespace_that_fades_keeps_its_row_and_its_name() {
+    let known = |nsid| Netns {
+        nsid: Some(Nsid(nsid)),
+        ..netns("web", 7, 13)
+    };
+    let fading = Netns {
+        identity: Identity::Nsid(Nsid(4)),
+        name: "nsid:4".to_owned(),
+        ..known(4)
+    };
+    let (mut state, key) = attached(known(4));
+    state.follow(&topology(vec![fading.clone()]), at(2));
+    assert_eq!(only_wanted(&state), key);
+    assert_eq!(row(&mut state, key).name(), "web");
+    // One that had another id is another.
+    check_replaced(known(5), fading);
+}
+
+#[test]
 fn a_new_name_of_anything_keeps_the_row_and_its_totals() {
     check_kept(netns("web", 7, 13), netns("web", 7, 13));
     check_kept(netns("web", 7, 13), netns("shop", 7, 13));

@@ -6,9 +6,9 @@
 //! what they must give. Both bodies of a translation are run: the one that reads directly where it
 //! can, and the one that never does.
 //!
-//! Documented exceptions: a filter that follows a chain of headers gives up after
-//! [`MAX_LOOPS`] (`a_chain_is_followed_so_far`); what libpcap leaves to chance is zero (`told`); frames shorter than an Ethernet header are
-//! not run, since no device gives them.
+//! Documented exceptions: a filter that follows a chain of headers gives up after [`MAX_LOOPS`]
+//! (`a_chain_is_followed_so_far`); what libpcap leaves to chance is zero (`told`); frames shorter than
+//! an Ethernet header are not run, since no device gives them.
 
 mod beside;
 mod compositions;

@@ -507,9 +507,10 @@ impl Emitter<'_> {
     }
 }
 
-/// Where word `k` of the scratch memory is, below the frame's top.
+/// Where word `k` of the scratch memory is, below the frame's top. Who reads another word is told so
+/// where that is translated.
 fn scratch(k: u32) -> i16 {
-    i16::try_from(k).map_or(i16::MIN, |k| -4 * (k + 1))
+    i16::try_from(k).map_or(i16::MIN, |k| k.saturating_add(1).saturating_mul(-4))
 }
 
 /// An offset that [`FAST_REACH`] bounds.

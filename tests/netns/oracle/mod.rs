@@ -258,7 +258,7 @@ fn some(packets: &[Packet], nth: usize) -> impl Iterator<Item = &Packet> {
     packets
         .iter()
         .enumerate()
-        .filter(move |(at, packet)| !packet.is_cut || (at + nth) % 8 == 0)
+        .filter(move |(at, packet)| !packet.is_cut || (at + nth).is_multiple_of(8))
         .map(|(_, packet)| packet)
 }
 

@@ -13,6 +13,8 @@ mknod /dev/net/tun c 10 200
 for module in bridge veth sch_ingress cls_bpf cls_u32 macvlan tun; do
     modprobe "$module"
 done
+# libpcap compiles a filter for VLAN tags on a device that is up.
+ip link set lo up
 exec </dev/null >/dev/ttyS1 2>&1
 # A flood that large takes an emulated machine minutes; a smaller one states the same facts.
 # tshark is too large for a guest.

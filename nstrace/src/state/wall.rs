@@ -3,7 +3,7 @@
 //! The kernel stamps a packet with `CLOCK_BOOTTIME`, which nobody sets. What it was o'clock then is
 //! that plus an offset, which changes when somebody sets the clock. A file's times must not go back
 //! when that happens, and ought to be those of everybody else's clock: so a step forward is followed
-//! at once, and one back at [`SLEW`], as adjtime(3) would.
+//! at once, and one back by half a millisecond a second, as adjtime(3) would.
 
 use std::time::Duration;
 

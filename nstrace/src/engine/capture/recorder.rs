@@ -52,7 +52,7 @@ const LONGEST: Duration = Duration::from_millis(10);
 /// How often the clocks are compared.
 const CLOCKS: Duration = Duration::from_secs(1);
 /// No packet waits longer to be written: a file that a killed process leaves is not far behind.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// The kernel's quick clock for programs and the one that is read here may be apart by less.
 const SLACK: u64 = 20_000;
 

@@ -106,15 +106,13 @@ fn the_summary_is_told_while_it_goes_on() {
     assert!(Summary::all(&ended.errors).len() >= 5);
 }
 
-/// What waits is written at once. Without being asked it is written once a second: each round would
-/// wait for nearly that long.
+/// What waits is written at once. Without being asked it is written twice a minute.
 #[test]
 fn what_waits_is_written_when_asked_for() {
     let lab = Lab::new();
     let [a, b] = pods(&lab, ["a", "b"]);
     let (name, path) = file(&lab);
     let capture = Capture::start(&lab, &["a", "-w", name, OWN]);
-    let mut took = Vec::new();
     for round in 1..=10 {
         let expected = round * 20;
         let sent = send_numbered(&lab, &a, &b, 20, 100);
@@ -125,7 +123,8 @@ fn what_waits_is_written_when_asked_for() {
             let (saved, error) = Saved::so_far(&path);
             (error.is_none() && saved.packets.len() as u64 >= expected).then_some(saved)
         });
-        took.push(start.elapsed());
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(10), "{took:?}");
         assert_eq!(saved.packets.len() as u64, expected);
         assert_eq!(
             saved.bytes()[saved.packets.len() - 20..],
@@ -133,8 +132,6 @@ fn what_waits_is_written_when_asked_for() {
         );
         assert_eq!(saved.statistics, []);
     }
-    took.sort();
-    assert!(took[5] < Duration::from_millis(250), "{took:?}");
     capture.end("INT").with_code(0).assert_all(200);
 }
 

@@ -1,6 +1,9 @@
 //! Which packets, which way, and how much of each.
 
-use std::{panic::resume_unwind, thread};
+use std::{
+    panic::resume_unwind,
+    thread::{self, ScopedJoinHandle},
+};
 
 use super::{pods, send_numbered};
 use crate::support::{
@@ -49,7 +52,7 @@ fn at_once<I: Send, T: Send>(
     let work = &work;
     thread::scope(|scope| {
         let threads: Vec<_> = each.map(|one| scope.spawn(move || work(one))).collect();
-        let joined = threads.into_iter().map(|thread| thread.join());
+        let joined = threads.into_iter().map(ScopedJoinHandle::join);
         joined
             .map(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
             .collect()

@@ -80,6 +80,10 @@ fn a_target_that_comes_again_is_another_interface_of_the_file() {
     let saved = Saved::read(&path);
     assert_eq!(saved.ifaces.len(), 2);
     assert!(saved.ifaces.iter().all(|iface| iface.name == "b/eth0"));
+    // Even its inode may be the same again.
+    for (iface, pod) in saved.ifaces.iter().zip([&b, &again]) {
+        assert_eq!(iface.mac, Some(pod.mac));
+    }
     let of = |number| -> Vec<&Vec<u8>> {
         let packets = saved.packets.iter();
         let of_iface = packets.filter(|packet| packet.iface == number);

@@ -84,15 +84,17 @@ fn a_port_on_twenty_pods_is_captured_and_they_are_told_apart() {
 
 #[test]
 fn a_file_of_a_full_disk_and_one_with_losses_are_read_without_a_warning() {
+    const FULL: &str = "/run/small/it.pcapng";
+
     let lab = Lab::new();
     let [a, b] = pods(&lab, ["a", "b"]);
     lab.shell("mkdir /run/small; mount -t tmpfs -o size=256k tmpfs /run/small");
-    const FULL: &str = "/run/small/it.pcapng";
     for format in ["pcapng", "pcap"] {
         let args = ["a", "--force", "--format", format, "-w", FULL, OWN];
         let capture = Capture::start(&lab, &args);
         capture.signal("STOP");
-        send_numbered(&lab, &a, &b, 500, 1000);
+        // More than is written at a time.
+        send_numbered(&lab, &a, &b, 1500, 1000);
         capture.go_on();
         let captured = capture.wait().with_code(5).captured;
         let path = lab.path(FULL);

@@ -21,7 +21,7 @@ fn times_are_those_of_the_clock_on_the_wall() {
     let capture = Capture::start(&lab, &["a", "b", "-w", name, OWN]);
     let mut bounds = Vec::new();
     for _ in 0..10 {
-        let before = now() - SLACK;
+        let before = now().checked_sub(SLACK).unwrap();
         send_numbered(&lab, &a, &b, 20, 100);
         bounds.push(before..=now() + SLACK);
     }

@@ -11,10 +11,12 @@
 
 pub mod capture;
 mod capturing;
+mod error;
 mod host;
 mod printing;
 mod scanner;
 mod scans;
+mod signals;
 
 use std::{
     io::{self, Write},
@@ -25,7 +27,6 @@ use std::{
 use crossterm::event::Event as TerminalEvent;
 use nstrace_ebpf::wire::LostReason;
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     time::{Instant as TokioInstant, sleep, sleep_until},
 };
@@ -33,8 +34,8 @@ use tokio::{
 use crate::{
     decode,
     kernel::{
-        Kernel, KernelError,
-        attach::{AttachError, Attacher},
+        Kernel,
+        attach::Attacher,
         capacity::{Capacity, Request},
         object::Lost,
         ring::{Batch, Drainer},
@@ -51,7 +52,9 @@ use crate::{
     tui::{CaptureStatus, Effect, Screen},
     untrusted::escape,
 };
+pub use error::EngineError;
 pub use host::Host;
+pub use signals::Signals;
 
 use capture::CaptureEvent;
 use capturing::Capturing;
@@ -98,55 +101,6 @@ pub enum Frontend {
 enum Output {
     Batch(Printing, Option<u64>),
     Screen(Box<Screen>),
-}
-
-/// The signals that end a watch. From the moment they are handled they do nothing else, so this
-/// comes before the terminal is taken.
-#[derive(Debug)]
-pub struct Signals([Signal; 3]);
-
-impl Signals {
-    /// Handles them from now on. To be called on the runtime.
-    ///
-    /// # Errors
-    ///
-    /// If a handler cannot be installed.
-    pub fn handle() -> Result<Self, EngineError> {
-        let handle = |kind| {
-            signal(kind).map_err(|error| EngineError::Start(format!("handle signals: {error}")))
-        };
-        Ok(Self([
-            handle(SignalKind::interrupt())?,
-            handle(SignalKind::terminate())?,
-            handle(SignalKind::hangup())?,
-        ]))
-    }
-}
-
-/// The watch could not start, or could not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// The host could not be looked at.
-    #[error(transparent)]
-    Discover(#[from] DiscoverError),
-    /// The programs could not be loaded.
-    #[error(transparent)]
-    Kernel(#[from] KernelError),
-    /// Nothing could be attached, anywhere.
-    #[error(transparent)]
-    Attach(#[from] AttachError),
-    /// A thread, socket or signal handler could not be made.
-    #[error("start the watch: {0}")]
-    Start(String),
-    /// A thread of ours is gone, which it never should be.
-    #[error("the {0} thread has ended")]
-    Broken(&'static str),
-    /// A refresh could not be printed.
-    #[error(transparent)]
-    Sink(#[from] SinkError),
-    /// The terminal is gone or refuses.
-    #[error("use the terminal")]
-    Terminal(#[source] io::Error),
 }
 
 /// Everything that can happen.

@@ -28,12 +28,15 @@ use qemu::Qemu;
 
 pub(crate) use kernels::{Kernel, named};
 
-/// The modules of `tests/netns` that a guest runs: what loads, attaches, counts, tells namespaces
-/// apart and leaves nothing. Others by their names, after `--`; Docker's are never in a guest.
-const MODULES: [&str; 5] = [
+/// The modules of `tests/netns` that a guest runs: what loads, attaches, counts, captures, tells
+/// namespaces apart and leaves nothing. Others by their names, after `--`; Docker's are never in a
+/// guest.
+const MODULES: [&str; 7] = [
+    "capture::",
     "counts::",
     "discovery::",
     "flows::",
+    "oracle::injected::",
     "program::",
     "residue::",
 ];

@@ -53,8 +53,9 @@ const LONGEST: Duration = Duration::from_millis(10);
 const CLOCKS: Duration = Duration::from_secs(1);
 /// No packet waits longer to be written: a file that a killed process leaves is not far behind.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
-/// The kernel's quick clock for programs and the one that is read here may be apart by less.
-const SLACK: u64 = 20_000;
+/// Nanoseconds by which the programs' clock and the one that is read here may differ: both are the
+/// same counter, converted with factors that are renewed at each tick.
+const APART: u64 = 1_000;
 
 /// What the recorder is told.
 pub(super) enum Told {
@@ -228,7 +229,7 @@ impl Recorder {
     fn run(mut self) -> Report {
         loop {
             // Before the messages: an owner of anything earlier has been told by now.
-            let bound = clock::boot().saturating_sub(SLACK);
+            let bound = clock::boot().saturating_sub(APART);
             if self.listen().is_break() {
                 break;
             }
@@ -257,8 +258,9 @@ impl Recorder {
         while let Some(told) = self.waiting.pop_front() {
             match told {
                 Told::End(owner, time, counters) => {
-                    // What is still being written is written in nanoseconds.
-                    while self.drain(time.saturating_add(SLACK)).1 {
+                    // What is still being written is written in nanoseconds. Who gets the slot next
+                    // is not attached that soon.
+                    while self.drain(time.saturating_add(APART)).1 {
                         thread::yield_now();
                     }
                     self.account.end(owner, counters);

@@ -135,6 +135,15 @@ fn without_following_it_ends_when_all_is_gone() {
     );
 }
 
+/// Says to stop, also where a test ends by a panic.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Those that were read before its end was seen, and those after.
 #[test]
 fn a_pod_that_goes_in_mid_traffic_leaves_no_packet_unaccounted_for() {
@@ -152,11 +161,12 @@ fn a_pod_that_goes_in_mid_traffic_leaves_no_packet_unaccounted_for() {
             }
             sent
         });
+        let stop = Stop(&stop);
         capture.until_matched(1000);
         remove(&lab, &b);
         let seen = capture.summary().matched;
         capture.until_matched(seen + 1000);
-        stop.store(true, Ordering::Relaxed);
+        drop(stop);
         sender.join().unwrap()
     });
     capture.until_summary("all of a's are read", |summary| {

@@ -117,6 +117,7 @@ fn two_capabilities_are_enough_to_capture() {
     let (name, path) = file(&lab);
     for filter in [
         "tcp port 80 or ether proto 0x88b5",
+        "ip6 protochain 6 or ether proto 0x88b5",
         "inbound and (tcp[tcpflags] & tcp-syn != 0) or ether proto 0x88b5",
     ] {
         for mechanism in kernel::mechanisms() {

@@ -19,7 +19,7 @@ pub(crate) extern "C" fn pcap_filter(skb: *mut __sk_buff, packet_type: u32) -> u
     // SAFETY: does nothing; what replaces it keeps to the calling convention.
     unsafe {
         asm!(
-            ".rept 16384",
+            ".rept 8192",
             "goto +0",
             ".endr",
             in("r1") skb,

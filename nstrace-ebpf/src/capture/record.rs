@@ -113,12 +113,13 @@ struct Record<'a> {
     lost: u32,
 }
 
-/// Sizes of records, header included: a reservation must be of a constant size. Steps of a third or
-/// so, and one that a packet of 1,500 bytes fits in with its Ethernet header and tag.
+/// Sizes of packets, each with room for those from a length on that are in so many: a reservation
+/// must be of a constant size. Steps of a third or so; and one for packets of 1,500 bytes with their
+/// Ethernet header and tag.
 macro_rules! submit_in {
-    ($record:expr, $ring:expr; $($size:literal)*) => {
-        $(if $record.cap_len <= $size - HEADER {
-            return $record.submit_as::<$size, { $size - HEADER }>($ring);
+    ($record:expr, $ring:expr; $($first:literal + $count:literal,)*) => {
+        $(if $record.cap_len < $first + $count {
+            return $record.submit_as::<$first, $count, { HEADER + $first + $count - 1 }>($ring);
         })*
     };
 }
@@ -128,14 +129,16 @@ impl Record<'_> {
     #[inline(always)]
     fn submit(&self, ring: &Ring) -> bool {
         submit_in!(self, ring;
-            96 128 192 256 384 512 768 1024 1280 1552 2048 3072 4096 6144 9216 16384 24576 32768
-            49152 65584 131072 262176
+            1 + 64, 65 + 32, 97 + 64, 161 + 64, 225 + 128, 353 + 128, 481 + 256, 737 + 256,
+            993 + 256, 1249 + 256, 1505 + 64, 1569 + 512, 2081 + 1024, 3105 + 1024, 4129 + 2048,
+            6177 + 4096, 10_273 + 8192, 18_465 + 16_384, 34_849 + 32_768, 67_617 + 65_536,
+            133_153 + 131_072,
         );
         false
     }
 
     #[inline(always)]
-    fn submit_as<const SIZE: u32, const ROOM: u32>(&self, ring: &Ring) -> bool {
+    fn submit_as<const FIRST: u32, const COUNT: u32, const SIZE: u32>(&self, ring: &Ring) -> bool {
         // SAFETY: a valid map of that kind.
         let place = unsafe {
             bpf_ringbuf_reserve(
@@ -176,7 +179,7 @@ impl Record<'_> {
                 self.ctx.as_ptr().cast(),
                 0,
                 packet.cast(),
-                between_1_and::<ROOM>(self.cap_len),
+                within::<FIRST, COUNT>(self.cap_len),
             )
         };
         if result != 0 {
@@ -190,20 +193,23 @@ impl Record<'_> {
     }
 }
 
-/// `value`, which is in that range already: in a way that the oldest verifiers can follow, to which
-/// `!= 0`, as the compiler would have it, says nothing about a range.
+/// `value`, which is one of the `COUNT` numbers from `FIRST` on, in a way that shows it: `COUNT` is a
+/// power of two. Not by comparing: without `CAP_PERFMON` verifiers before 6.16 forget the range again
+/// where they follow a comparison that a processor might guess wrongly; and the oldest learn nothing
+/// from `!= 0`.
 #[inline(always)]
-fn between_1_and<const MOST: u32>(value: u32) -> u32 {
+fn within<const FIRST: u32, const COUNT: u32>(value: u32) -> u32 {
+    const { assert!(COUNT.is_power_of_two()) };
     let mut value = u64::from(value);
     // SAFETY: changes one register.
     unsafe {
         asm!(
-            "if {value} <= {most} goto +1",
-            "{value} = {most}",
-            "if {value} > 0 goto +1",
-            "{value} = 1",
+            "{value} += -{first}",
+            "{value} &= {mask}",
+            "{value} += {first}",
             value = inout(reg) value,
-            most = const MOST,
+            first = const FIRST,
+            mask = const { COUNT - 1 },
         );
     }
     value as u32

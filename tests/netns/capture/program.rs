@@ -16,6 +16,10 @@ use crate::support::bpf::{SkBuff, test_run};
 const LO: u32 = 1;
 /// What every program must return: the next one of the chain goes on.
 const NEXT: i32 = -1;
+/// Around the borders of the sizes that records come in.
+const LENGTHS: [usize; 14] = [
+    42, 60, 64, 65, 96, 97, 160, 161, 1248, 1249, 1504, 1505, 1568, 3104,
+];
 const OWNER: Owner = Owner { slot: 1, tenure: 3 };
 
 fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> Instruction {
@@ -113,7 +117,7 @@ fn udp(port: u16, length: usize) -> Vec<u8> {
 #[test]
 fn packets_that_match_are_recorded_whole() {
     let mut rig = Rig::load(&dns(), 262_144, 1 << 20);
-    for length in [60, 64, 65, 96, 97, 1514, 1518, 3000] {
+    for length in LENGTHS {
         let packet = udp(53, length);
         rig.run(Hook::Ingress, &packet);
         rig.run(Hook::Egress, &udp(54, length));

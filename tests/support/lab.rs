@@ -149,6 +149,12 @@ impl Lab {
                 .contains("LOWER_UP")
                 .then_some(())
         });
+        // The bridge hears of it a little later, and drops what it is to forward until then.
+        super::wait_until("the bridge forwards", || {
+            self.run(&format!("ip -d -o link show {}", pod.veth))
+                .contains("state forwarding")
+                .then_some(())
+        });
     }
 
     /// Tells two pods each other's MAC addresses, so that they need not ask.

@@ -13,6 +13,8 @@ use crate::raw::{
 
 /// Frames go up in batches of up to 64 anyway.
 const BURST: u32 = 16;
+/// Nanoseconds.
+const LATE: i32 = 100_000;
 /// How often the clock is asked before a frame: 25 us, which is what keeps a rate of 0.7 Mpps.
 const ROUNDS: i32 = 1000;
 
@@ -68,7 +70,7 @@ fn program(state: &OwnedFd) -> OwnedFd {
         .op(Op::Add, 2, 1)
         .store(Width::Double, 9, frames, 2)
         .op(Op::And, 3, i32::try_from(BURST - 1).unwrap())
-        .skip_if_set(3, 13)
+        .skip_if_set(3, 17)
         .load(Width::Double, 6, 9, due)
         .op(Op::Mov, 8, ROUNDS)
         // The loop.
@@ -79,6 +81,10 @@ fn program(state: &OwnedFd) -> OwnedFd {
         .skip_if_not_less(0, 6, 2)
         .op(Op::Add, 8, -1)
         .skip_if_set(8, -7)
+        .op_reg(Op::Mov, 2, 6)
+        .op(Op::Add, 2, LATE)
+        .skip_if_not_less(2, 0, 1)
+        .op_reg(Op::Mov, 6, 0)
         .load(Width::Double, 2, 9, interval)
         .op_reg(Op::Add, 6, 2)
         .store(Width::Double, 9, due, 6)

@@ -178,8 +178,8 @@ pub async fn run(
 
 /// Slots for what is there and as much again, so that a default fits hosts of any size without
 /// taking memory that scales with the number of CPUs for nothing.
-fn slot_count(config: &Config, topology: &Topology) -> u32 {
-    config.max_interfaces.unwrap_or_else(|| {
+fn slot_count(max_interfaces: Option<u32>, topology: &Topology) -> u32 {
+    max_interfaces.unwrap_or_else(|| {
         let watchable = u32::try_from(topology.watchable().count()).unwrap_or(u32::MAX);
         watchable
             .saturating_mul(2)
@@ -235,7 +235,7 @@ impl Engine {
             took,
         } = host;
         let kernel = Kernel::load(Request {
-            slots: slot_count(&config, &topology),
+            slots: slot_count(config.max_interfaces, &topology),
             ..config.capacity
         })?;
         let Kernel {

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    super::EngineError,
+    super::{EngineError, slot_count},
     output::Outputs,
     recorder::{News, Progress, Recorder, Setup, Told},
     report::{Attached, Report},
@@ -109,19 +109,6 @@ pub struct Session {
     pending: HashMap<IfaceKey, Option<Duration>>,
 }
 
-/// Slots for what is there, and room for what comes.
-fn slot_count(config: &CaptureConfig, topology: &Topology) -> u32 {
-    const MIN: u32 = 256;
-
-    config.max_interfaces.unwrap_or_else(|| {
-        let watchable = u32::try_from(topology.watchable().count()).unwrap_or(u32::MAX);
-        watchable
-            .saturating_mul(2)
-            .clamp(MIN, 1 << 16)
-            .next_power_of_two()
-    })
-}
-
 impl Session {
     /// Loads and starts to attach.
     ///
@@ -133,7 +120,7 @@ impl Session {
         outputs: Outputs,
         topology: &Topology,
     ) -> Result<Self, EngineError> {
-        let slots = slot_count(&config, topology);
+        let slots = slot_count(config.max_interfaces, topology);
         let kernel = CaptureKernel::load(&CaptureRequest {
             slots,
             ..config.request

@@ -81,11 +81,11 @@ pub(super) fn run(
         .enable_all()
         .build()
         .map_err(|error| EngineError::Start(error.to_string()))?;
+    // Before signals are handled: a named pipe waits for its reader, and can be given up until then.
+    let outputs = output::outputs(args, is_several)?;
     let ended = runtime.block_on(async {
-        // Before the file is made: from here on a signal ends the capture in order.
         let signals = CaptureSignals::handle()?;
-        let outputs = output::outputs(args, is_several)?;
-        Ok::<_, Failure>(capture::run(plan, host, outputs, signals).await?)
+        capture::run(plan, host, outputs, signals).await
     })?;
     judge(args, &ended)
 }

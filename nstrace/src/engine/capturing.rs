@@ -1,6 +1,10 @@
 //! The capture that a screen starts and ends, beside the watch.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    os::unix::fs::FileTypeExt as _,
+    time::{Duration, Instant},
+};
 
 use nstrace_ebpf::wire::{Direction, MAX_SNAPLEN};
 
@@ -63,6 +67,10 @@ impl Capturing {
         // The expression before the file: a wrong one leaves none behind.
         let filter = prepare(LinkType::ETHERNET, MAX_SNAPLEN, &order.filter, room)
             .map_err(|error| why(&error))?;
+        // The screen would wait for its reader.
+        if fs::metadata(&order.file).is_ok_and(|found| found.file_type().is_fifo()) {
+            return Err(vec![format!("{} is a named pipe", escape(&order.file))]);
+        }
         let file = SaveFile::create(SaveOptions::new(
             order.file.clone().into(),
             sys::user_behind_sudo(),

@@ -141,10 +141,10 @@ pub(super) struct Setup {
 }
 
 /// How long the rings, of so many bytes each, can be left alone: until one that was empty is an eighth
-/// full, at the highest rate that a CPU was seen to fill one. Looking more often costs more for each
-/// packet.
+/// full, at a gigabyte a second; whole packets may come at three. Looking more often costs more for
+/// each packet.
 fn pause(ring_bytes: u32) -> Duration {
-    const BYTES_PER_SECOND: f64 = 500e6;
+    const BYTES_PER_SECOND: f64 = 1e9;
 
     let time = f64::from(ring_bytes) / 8.0 / BYTES_PER_SECOND;
     Duration::from_secs_f64(time).clamp(SHORTEST, LONGEST)

@@ -110,7 +110,10 @@ impl<R: Ring> Merge<R> {
         while let Some((cpu, limit)) = self.earliest(bound) {
             let lane = &mut self.lanes[cpu];
             let mut flow = ControlFlow::Continue(());
-            while lane.next.is_some_and(|time| time <= limit.min(bound)) && flow.is_continue() {
+            while lane.next.is_some_and(|time| time <= limit.min(bound))
+                && flow.is_continue()
+                && drained.bytes < released + RELEASE
+            {
                 let before = lane.at;
                 flow = lane.take(cpu, &mut take, &mut drained);
                 drained.bytes += lane.at - before;

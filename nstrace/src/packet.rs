@@ -61,7 +61,7 @@ pub struct CaptureIface {
     pub snaplen: u32,
 }
 
-/// What became of an interface's packets. Always `matched == captured + lost_ring + lost_disk`.
+/// What became of an interface's packets: `matched == captured + lost_ring + lost_disk`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CaptureCounts {
     /// The filter matched them.

@@ -8,7 +8,7 @@ use std::{
 
 use nstrace_ebpf::wire::{Direction, MAX_SNAPLEN};
 
-use super::capture::{CaptureConfig, CaptureEvent, News, Outputs, Session};
+use super::capture::{CaptureConfig, CaptureEvent, Loaded, News, Outputs, Session};
 use crate::{
     error_chain,
     filter::{CompileError, FilterError, prepare},
@@ -64,20 +64,9 @@ impl Capturing {
     fn try_start(&self, order: CaptureOrder, topology: &Topology) -> Result<Current, Vec<String>> {
         let refused = |error: &dyn std::error::Error| vec![escape(&error_chain(error))];
         let room = room().map_err(|error| refused(&error))?;
-        // The expression before the file: a wrong one leaves none behind.
+        // The file comes last: what fails before leaves none behind.
         let filter = prepare(LinkType::ETHERNET, MAX_SNAPLEN, &order.filter, room)
             .map_err(|error| why(&error))?;
-        // The screen would wait for its reader.
-        if fs::metadata(&order.file).is_ok_and(|found| found.file_type().is_fifo()) {
-            return Err(vec![format!("{} is a named pipe", escape(&order.file))]);
-        }
-        let file = SaveFile::create(SaveOptions::new(
-            order.file.clone().into(),
-            sys::user_behind_sudo(),
-            clock::clocks().wall,
-            sys::kernel_release(),
-        ))
-        .map_err(|error| refused(&error))?;
         let config = CaptureConfig {
             scope: Scope {
                 targets: vec![Target::HostVeth(order.host_veth)],
@@ -97,12 +86,24 @@ impl Capturing {
             mechanism: self.mechanism,
             may_expedite: self.may_expedite,
         };
+        let loaded = Loaded::load(config, topology).map_err(|error| refused(&error))?;
+        // The screen would wait for its reader.
+        if fs::metadata(&order.file).is_ok_and(|found| found.file_type().is_fifo()) {
+            return Err(vec![format!("{} is a named pipe", escape(&order.file))]);
+        }
+        let file = SaveFile::create(SaveOptions::new(
+            order.file.clone().into(),
+            sys::user_behind_sudo(),
+            clock::clocks().wall,
+            sys::kernel_release(),
+        ))
+        .map_err(|error| refused(&error))?;
         let outputs = Outputs {
             is_prompt: file.is_stream(),
             file: Some(file),
             text: None,
         };
-        let session = Session::start(config, outputs, topology).map_err(|error| refused(&error))?;
+        let session = Session::start(loaded, outputs, topology).map_err(|error| refused(&error))?;
         Ok(Current {
             session,
             name: order.name,

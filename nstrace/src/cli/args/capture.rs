@@ -92,7 +92,7 @@ pub struct CaptureArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// End when the file system has less room than SIZE, or than a percentage of the whole (5%).
+    /// End when the file system has less room than SIZE, or than such a share of the whole as 5%.
     #[arg(long, value_name = "SIZE", requires = "write")]
     pub min_free: Option<MinFree>,
 

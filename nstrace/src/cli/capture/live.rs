@@ -16,7 +16,7 @@ use super::{
 use crate::{
     engine::{
         EngineError, Host,
-        capture::{self, CaptureConfig, CaptureSignals, Ended, OutputError, Plan},
+        capture::{self, CaptureConfig, CaptureSignals, Ended, Loaded, OutputError, Plan},
     },
     error_chain,
     kernel::capture::CaptureRequest,
@@ -56,27 +56,29 @@ pub(super) fn run(
         filter: (!expression.is_empty()).then_some(expression),
         snaplen,
     };
-    let plan = Plan {
-        config: CaptureConfig {
-            scope,
-            request: CaptureRequest {
-                slots: 0,
-                buffer: args.buffer,
-                snaplen,
-                directions: args.direction.bits(),
-                filter,
-            },
-            max_interfaces: args.max_interfaces,
-            count: args.count,
-            mechanism: args.attach.mechanism,
-            may_expedite: !args.attach.no_expedite,
+    let is_several = args.all || scope.targets.len() > 1;
+    let config = CaptureConfig {
+        scope,
+        request: CaptureRequest {
+            slots: 0,
+            buffer: args.buffer,
+            snaplen,
+            directions: args.direction.bits(),
+            filter,
         },
+        max_interfaces: args.max_interfaces,
+        count: args.count,
+        mechanism: args.attach.mechanism,
+        may_expedite: !args.attach.no_expedite,
+    };
+    let plan = Plan {
+        follows: !args.no_follow,
         duration: args.duration,
         full_check: args.attach.full_check,
         is_quiet: args.quiet,
         prints: args.write.is_none() || args.print,
     };
-    let is_several = args.all || plan.config.scope.targets.len() > 1;
+    let loaded = Loaded::load(config, &host.topology)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -85,7 +87,7 @@ pub(super) fn run(
     let outputs = output::outputs(args, is_several)?;
     let ended = runtime.block_on(async {
         let signals = CaptureSignals::handle()?;
-        capture::run(plan, host, outputs, signals).await
+        capture::run(plan, host, loaded, outputs, signals).await
     })?;
     judge(args, &ended)
 }
@@ -113,6 +115,16 @@ fn judge(args: &CaptureArgs, ended: &Ended) -> Result<(), Failure> {
         None => {}
     }
     let total = report.total();
+    if report.unaccounted() + report.unreadable > 0 {
+        return Err(Failure::Failed {
+            message: format!(
+                "{} packets unaccounted for and {} unreadable records: nstrace is broken",
+                report.unaccounted(),
+                report.unreadable
+            ),
+            hint: None,
+        });
+    }
     let dropped = total.lost_ring + total.lost_disk;
     if args.fail_on_drop && dropped > 0 {
         return Err(Failure::Dropped(format!(

@@ -7,6 +7,8 @@ mod print;
 mod read;
 mod words;
 
+use std::path::Path;
+
 use super::{
     Failure,
     args::{CaptureArgs, GlobalArgs},
@@ -18,6 +20,13 @@ pub(super) fn run(global: &GlobalArgs, args: &CaptureArgs) -> Result<(), Failure
             message: error.to_string(),
             hint: None,
         })?;
+    let is_stdout = args.write.as_deref() == Some(Path::new("-"));
+    if is_stdout && args.print {
+        return Err(Failure::Usage {
+            message: "packets cannot be printed among those that are written".to_owned(),
+            hint: Some("write to a file, or leave out --print".to_owned()),
+        });
+    }
     if args.dump_filter {
         return filter::dump(args, &expression);
     }

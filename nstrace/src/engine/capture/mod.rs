@@ -33,15 +33,15 @@ pub use self::{
     output::{OutputError, Outputs, PrintPacket, Writer},
     recorder::{News, Progress},
     report::{Attached, IfaceReport, Report},
-    session::{CaptureConfig, CaptureEvent, Session},
+    session::{CaptureConfig, CaptureEvent, Loaded, Session},
 };
 use super::{EngineError, Host, Scanner, Scans, Signals};
 
 /// A capture, and what goes on around it.
 #[derive(Debug)]
 pub struct Plan {
-    /// The capture.
-    pub config: CaptureConfig,
+    /// Whether interfaces that come later are taken in.
+    pub follows: bool,
     /// End after so long.
     pub duration: Option<Duration>,
     /// How often the whole host is looked at, at most.
@@ -118,10 +118,10 @@ const TICK: Duration = Duration::from_secs(1);
 pub async fn run(
     plan: Plan,
     host: Host,
+    loaded: Loaded,
     outputs: Outputs,
     signals: CaptureSignals,
 ) -> Result<Ended, EngineError> {
-    let follows = plan.config.scope.follows;
     let Host {
         topology,
         discoverer,
@@ -129,10 +129,10 @@ pub async fn run(
         hints,
         took,
     } = host;
-    let session = Session::start(plan.config, outputs, &topology)?;
-    drop(topology);
     let scanner = Scanner::start(discoverer, watcher.changed())
         .map_err(|error| EngineError::Start(format!("look for namespaces: {error}")))?;
+    let session = Session::start(loaded, outputs, &topology)?;
+    drop(topology);
     let now = TokioInstant::now();
     let mut run = Run {
         session,
@@ -148,16 +148,21 @@ pub async fn run(
         tick: (!plan.is_quiet && !plan.prints && io::stderr().is_terminal()).then(|| now + TICK),
         is_quiet: plan.is_quiet,
         has_said: false,
-        follows,
+        follows: plan.follows,
     };
     let mut ended = Ended::default();
-    run.until_end(&mut ended).await?;
+    let result = run.until_end(&mut ended).await;
     run.clear_tick();
+    // Whatever has ended it, the file is ended too.
     let (report, news) = run.session.stop(PATIENCE).await;
+    result?;
     ended.report = report;
     for news in news {
-        if let News::Failed(error) = news {
-            ended.error.get_or_insert(error);
+        // That a file failed is worse than that a reader has seen enough.
+        if let News::Failed(error) = news
+            && ended.error.as_ref().is_none_or(OutputError::is_enough)
+        {
+            ended.error = Some(error);
         }
     }
     Ok(ended)
@@ -223,14 +228,17 @@ impl Run {
                 Event::Scanned(result) => {
                     self.scans.end(TokioInstant::now());
                     match result {
-                        Ok(topology) => self.session.follow(&topology, self.looking_since),
+                        Ok(topology) => {
+                            self.session.follow(&topology, self.looking_since);
+                            self.say_when_settled();
+                        }
                         Err(error) => {
                             let why = crate::error_chain(&error);
                             tracing::warn!(why, "looking for namespaces failed; trying again");
                             self.scans.ask(TokioInstant::now());
                         }
                     }
-                    if !self.follows && self.session.ifaces() == 0 {
+                    if !self.follows && self.session.is_empty() {
                         ended.is_gone = true;
                         return Ok(());
                     }
@@ -269,7 +277,7 @@ impl Run {
         }
         self.has_said = true;
         if !self.is_quiet {
-            let count = self.session.ifaces();
+            let count = self.session.attached();
             let plural = if count == 1 { "" } else { "s" };
             say(&format!(
                 "nstrace: capturing on {count} interface{plural}\n"

@@ -55,14 +55,18 @@ pub struct Outputs {
 pub struct Writer {
     outputs: Outputs,
     text: Vec<u8>,
+    /// The packets in it: of which interface each is, and where its lines end.
+    waiting: Vec<(usize, usize)>,
     /// For a packet whose tag has to be put back into it before it is printed.
     tagged: Vec<u8>,
     /// Packets of each interface that were printed.
     printed: Vec<u64>,
     /// The same of those that came after printing had failed.
     unprinted: Vec<u64>,
+    /// What has failed and was not told yet.
     failed: Option<OutputError>,
-    has_failed: bool,
+    can_print: bool,
+    can_save: bool,
 }
 
 impl Writer {
@@ -72,11 +76,13 @@ impl Writer {
         Self {
             outputs,
             text: Vec::new(),
+            waiting: Vec::new(),
             tagged: Vec::new(),
             printed: Vec::new(),
             unprinted: Vec::new(),
             failed: None,
-            has_failed: false,
+            can_print: true,
+            can_save: true,
         }
     }
 
@@ -115,7 +121,7 @@ impl Writer {
             match file.packet(packet, tag) {
                 Ok(Saved::Yes) => {}
                 Ok(Saved::Complete) => return true,
-                Err(error) => self.fail(error.into()),
+                Err(error) => self.fail_save(error),
             }
         }
         if self.outputs.text.is_some() {
@@ -134,7 +140,7 @@ impl Writer {
         let Some(printer) = &mut outputs.text else {
             return;
         };
-        if self.has_failed {
+        if !self.can_print {
             self.unprinted[packet.iface] += 1;
             return;
         }
@@ -142,7 +148,7 @@ impl Writer {
             Some(tag) => printer.packet(text, &tag.put_back(packet, iface.snaplen, tagged), iface),
             None => printer.packet(text, packet, iface),
         }
-        self.printed[packet.iface] += 1;
+        self.waiting.push((packet.iface, text.len()));
         if self.text.len() >= TEXT {
             self.flush_text();
         }
@@ -160,7 +166,7 @@ impl Writer {
     pub fn flush(&mut self) {
         self.flush_text();
         if let Some(file) = &mut self.outputs.file
-            && !self.has_failed
+            && self.can_save
         {
             let result = file.flush();
             self.take(result);
@@ -176,19 +182,20 @@ impl Writer {
         }
     }
 
-    /// How many packets of an interface were captured, and how many could not be written.
+    /// How many packets of an interface were captured, and how many could not be written. What waits
+    /// to be written counts as captured until it is known.
     #[must_use]
     pub fn count(&self, iface: usize) -> (u64, u64) {
-        match &self.outputs.file {
-            Some(file) => {
-                let tally = file.tally(iface);
-                (tally.written + tally.buffered, tally.lost)
-            }
-            None => (
-                self.printed.get(iface).copied().unwrap_or(0),
-                self.unprinted.get(iface).copied().unwrap_or(0),
-            ),
+        if let Some(file) = &self.outputs.file {
+            let tally = file.tally(iface);
+            return (tally.written + tally.buffered, tally.lost);
         }
+        let waiting = self.waiting.iter().filter(|(of, _)| *of == iface).count();
+        let count = |of: &[u64]| of.get(iface).copied().unwrap_or(0);
+        (
+            count(&self.printed) + waiting as u64,
+            count(&self.unprinted),
+        )
     }
 
     /// What has failed, once.
@@ -200,24 +207,48 @@ impl Writer {
         if self.text.is_empty() {
             return;
         }
-        let mut out = io::stdout().lock();
-        let result = out.write_all(&self.text).and_then(|()| out.flush());
+        let (arrived, result) = write_all(&self.text);
+        for (iface, end) in self.waiting.drain(..) {
+            let of = if end <= arrived {
+                &mut self.printed
+            } else {
+                &mut self.unprinted
+            };
+            of[iface] += 1;
+        }
         self.text.clear();
         if let Err(error) = result {
-            self.fail(OutputError::Print(error));
+            self.can_print = false;
+            self.failed.get_or_insert(OutputError::Print(error));
         }
     }
 
     fn take(&mut self, result: Result<(), SaveError>) {
         if let Err(error) = result {
-            self.fail(error.into());
+            self.fail_save(error);
         }
     }
 
-    /// The first failure is the one that is told.
-    fn fail(&mut self, error: OutputError) {
-        if !std::mem::replace(&mut self.has_failed, true) {
-            self.failed = Some(error);
+    /// The first failure of the file is the one that is told; and rather than that of the text, whose
+    /// reader may just have seen enough.
+    fn fail_save(&mut self, error: SaveError) {
+        if std::mem::replace(&mut self.can_save, false) {
+            self.failed = Some(error.into());
         }
     }
+}
+
+/// Writes to standard output, and says how much has arrived.
+fn write_all(text: &[u8]) -> (usize, io::Result<()>) {
+    let mut out = io::stdout().lock();
+    let mut arrived = 0;
+    while let Some(rest) = text.get(arrived..).filter(|rest| !rest.is_empty()) {
+        match out.write(rest) {
+            Ok(0) => return (arrived, Err(io::ErrorKind::WriteZero.into())),
+            Ok(taken) => arrived += taken,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (arrived, Err(error)),
+        }
+    }
+    (arrived, out.flush())
 }

@@ -6,8 +6,8 @@
 //! the latter. So after each record it is known to the packet, for its CPU and interface, how many
 //! were lost before it, and `captured + lost_ring + lost_disk == matched` holds at every moment, for
 //! what has been read so far. When an interface has been detached, and all its records have been read,
-//! the kernel's own counters say what was lost after the last record; and its `matched` must be the
-//! same sum, which is checked.
+//! the kernel's own counters say what was lost after the last record, and what has matched. The last
+//! is what is reported at the end; were it not the sum, the report would say so.
 //!
 //! # Who is who
 //!
@@ -22,7 +22,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc,
+        mpsc::{self, TryRecvError},
     },
     thread,
     time::{Duration, Instant},
@@ -122,6 +122,8 @@ struct Slot {
     owner: u32,
     iface: usize,
     lost: Vec<u32>,
+    /// What they add up to.
+    known: u64,
 }
 
 /// How the recorder is made.
@@ -254,7 +256,14 @@ impl Recorder {
 
     /// Takes what it is told, in order.
     fn listen(&mut self) -> ControlFlow<()> {
-        self.waiting.extend(self.told.try_iter());
+        let is_left = loop {
+            match self.told.try_recv() {
+                Ok(told) => self.waiting.push_back(told),
+                Err(TryRecvError::Empty) => break false,
+                // Nobody can end it any more: the capture was given up.
+                Err(TryRecvError::Disconnected) => break true,
+            }
+        };
         while let Some(told) = self.waiting.pop_front() {
             match told {
                 Told::End(owner, time, counters) => {
@@ -268,6 +277,9 @@ impl Recorder {
                 Told::Stop => return ControlFlow::Break(()),
                 told => self.account.take(told),
             }
+        }
+        if is_left {
+            return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
     }
@@ -301,7 +313,7 @@ impl Account {
             Told::Names(names) => self.writer.names(&names),
             Told::Report(asked) => {
                 // Whoever asked may have given up.
-                drop(asked.send(self.report()));
+                drop(asked.send(self.report(Self::counts)));
             }
             Told::Flush => self.writer.flush(),
             Told::End(..) | Told::Stop => {}
@@ -335,6 +347,7 @@ impl Account {
                 owner: owner.to_bits(),
                 iface: number,
                 lost: vec![0; self.cpus],
+                known: 0,
             });
         }
     }
@@ -357,6 +370,7 @@ impl Account {
         let before = &mut slot.lost[cpu];
         let lost = u64::from(header.lost.wrapping_sub(*before));
         *before = header.lost;
+        slot.known += lost;
         recorded.lost_ring += lost;
         recorded.lost_since += lost;
         self.lost += lost;
@@ -410,15 +424,14 @@ impl Account {
         if self.is_complete {
             return;
         }
-        let known: u64 = slot.lost.iter().copied().map(u64::from).sum();
-        // The records carry 32 bits of each CPU's number.
-        let after = u64::from(low(counters.lost).wrapping_sub(low(known)));
+        let after = counters.lost.saturating_sub(slot.known);
         recorded.lost_ring += after;
         recorded.lost_since += after;
         self.lost += after;
         *recorded.matched.get_or_insert(0) += counters.matched;
     }
 
+    /// As far as records have been read.
     fn counts(&self, number: usize) -> CaptureCounts {
         let (captured, lost_disk) = self.writer.count(number);
         let lost_ring = self
@@ -433,13 +446,26 @@ impl Account {
         }
     }
 
-    fn report(&self) -> Report {
+    /// At the end. What the kernel has counted is the truth, unless the capture ended before what
+    /// matched did.
+    fn final_counts(&self, number: usize) -> CaptureCounts {
+        let mut counts = self.counts(number);
+        let recorded = self.ifaces.get(number);
+        if let Some(matched) = recorded.and_then(|recorded| recorded.matched)
+            && !self.is_complete
+        {
+            counts.matched = matched;
+        }
+        counts
+    }
+
+    fn report(&self, counts: impl Fn(&Self, usize) -> CaptureCounts) -> Report {
         let ifaces = self.ifaces.iter().enumerate();
         Report {
             ifaces: ifaces
                 .map(|(number, recorded)| IfaceReport {
                     name: recorded.iface.name.clone(),
-                    counts: self.counts(number),
+                    counts: counts(self, number),
                     attached: recorded.attached,
                 })
                 .collect(),
@@ -476,27 +502,12 @@ impl Account {
 
     fn finish(mut self) -> Report {
         self.writer.flush();
-        for (number, recorded) in self.ifaces.iter().enumerate() {
-            let ours = self.counts(number).matched;
-            if let Some(theirs) = recorded.matched
-                && theirs != ours
-                && !self.is_complete
-            {
-                let name = crate::untrusted::escape(&recorded.iface.name);
-                tracing::error!(name, ours, theirs, "packets are unaccounted for");
-            }
-        }
         let counts: Vec<CaptureCounts> = (0..self.ifaces.len())
-            .map(|number| self.counts(number))
+            .map(|number| self.final_counts(number))
             .collect();
         let end = self.clock.at(clock::boot());
         self.writer.finish(&counts, end);
         self.settle();
-        self.report()
+        self.report(Self::final_counts)
     }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "that is what is asked for")]
-const fn low(number: u64) -> u32 {
-    number as u32
 }

@@ -48,6 +48,18 @@ pub struct Report {
 }
 
 impl Report {
+    /// Packets that matched, and of which nobody knows what became: never any, if nothing is broken.
+    #[must_use]
+    pub fn unaccounted(&self) -> u64 {
+        let counts = self.ifaces.iter().map(|iface| iface.counts);
+        counts
+            .map(|of| {
+                of.matched
+                    .abs_diff(of.captured + of.lost_ring + of.lost_disk)
+            })
+            .sum()
+    }
+
     /// Of all interfaces together.
     #[must_use]
     pub fn total(&self) -> CaptureCounts {
@@ -81,6 +93,9 @@ impl fmt::Display for Report {
         writeln!(f, "{} matched by filter", packets(matched))?;
         writeln!(f, "{} dropped by ring", packets(lost_ring))?;
         writeln!(f, "{} dropped by disk", packets(lost_disk))?;
+        if self.unaccounted() > 0 {
+            writeln!(f, "{} unaccounted for", packets(self.unaccounted()))?;
+        }
         if self.unreadable > 0 {
             writeln!(f, "{} unreadable", packets(self.unreadable))?;
         }

@@ -1,7 +1,8 @@
 //! One capture, from its start to its end: its object, its attachments, its recorder.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    net::IpAddr,
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
@@ -105,27 +106,60 @@ pub struct Session {
     progress: Arc<Progress>,
     state: CaptureState,
     began: Instant,
-    /// When each interface that is not attached yet was there, if not from the start.
-    pending: HashMap<IfaceKey, Option<Duration>>,
+    /// What is neither attached nor has failed.
+    pending: HashSet<IfaceKey>,
+    attached: HashSet<IfaceKey>,
+    /// When each that was never attached was there, if not from the start.
+    appeared: HashMap<IfaceKey, Option<Duration>>,
+    /// Names as they were told last.
+    names: Vec<(IpAddr, String)>,
 }
 
-impl Session {
-    /// Loads and starts to attach.
+/// A capture whose programs are loaded: nearly all that can fail has not.
+pub struct Loaded {
+    config: CaptureConfig,
+    kernel: CaptureKernel,
+    slots: u32,
+}
+
+impl Loaded {
+    /// Loads the programs. Before a file is made: one that is left empty by a capture that cannot start
+    /// is in the way of the next.
     ///
     /// # Errors
     ///
-    /// If the programs cannot be loaded, or a thread cannot be made.
-    pub fn start(
-        config: CaptureConfig,
-        outputs: Outputs,
-        topology: &Topology,
-    ) -> Result<Self, EngineError> {
+    /// If a privilege is missing, the kernel refuses, or memory is short.
+    pub fn load(config: CaptureConfig, topology: &Topology) -> Result<Self, EngineError> {
         let slots = slot_count(config.max_interfaces, topology);
         let kernel = CaptureKernel::load(&CaptureRequest {
             slots,
-            ..config.request
+            ..config.request.clone()
         })?;
         tracing::info!(ring_bytes = kernel.ring_bytes, "sizes");
+        Ok(Self {
+            config,
+            kernel,
+            slots,
+        })
+    }
+}
+
+impl Session {
+    /// Starts to attach.
+    ///
+    /// # Errors
+    ///
+    /// If a thread cannot be made.
+    pub fn start(
+        loaded: Loaded,
+        outputs: Outputs,
+        topology: &Topology,
+    ) -> Result<Self, EngineError> {
+        let Loaded {
+            config,
+            kernel,
+            slots,
+        } = loaded;
         let counters = Arc::new(kernel.counters);
         let attacher = Attacher::open(kernel.programs, config.mechanism)?;
         let (recorder, told) = mpsc::channel();
@@ -160,7 +194,10 @@ impl Session {
             progress,
             state: CaptureState::new(config.scope),
             began: Instant::now(),
-            pending: HashMap::new(),
+            pending: HashSet::new(),
+            attached: HashSet::new(),
+            appeared: HashMap::new(),
+            names: Vec::new(),
         };
         session.follow(topology, Instant::now());
         Ok(session)
@@ -169,19 +206,25 @@ impl Session {
     /// Takes in what the host looks like. What is new was there at `appeared` at the latest.
     pub fn follow(&mut self, topology: &Topology, appeared: Instant) {
         let new = self.state.follow(topology, appeared - self.began);
-        tell(&self.recorder, Told::Names(names(topology)));
+        let names = names(topology);
+        if names != self.names {
+            tell(&self.recorder, Told::Names(names.clone()));
+            self.names = names;
+        }
         for new in new {
-            self.pending.insert(new.key, new.appeared);
+            self.pending.insert(new.key);
+            self.appeared.insert(new.key, new.appeared);
             tell(&self.recorder, Told::Iface(new.key, Box::new(new.iface)));
         }
         let wish = |(key, mac): (IfaceKey, Option<&str>)| Wish {
             key,
             mac: mac.map(ToOwned::to_owned),
         };
-        self.worker.want(self.state.wanted().map(wish).collect());
-        let wanted: std::collections::HashSet<IfaceKey> =
-            self.state.wanted().map(|(key, _)| key).collect();
-        self.pending.retain(|key, _| wanted.contains(key));
+        let wishes: Vec<Wish> = self.state.wanted().map(wish).collect();
+        let wanted: HashSet<IfaceKey> = wishes.iter().map(|wish| wish.key).collect();
+        self.pending.retain(|key| wanted.contains(key));
+        self.appeared.retain(|key, _| wanted.contains(key));
+        self.worker.want(wishes);
     }
 
     /// The next thing that happens. May be dropped and called again.
@@ -201,8 +244,10 @@ impl Session {
     fn take(&mut self, outcome: Outcome<()>) {
         match outcome {
             Outcome::Attached { key, at, .. } => {
+                self.pending.remove(&key);
+                self.attached.insert(key);
                 // One that is attached anew was there.
-                let Some(appeared) = self.pending.remove(&key) else {
+                let Some(appeared) = self.appeared.remove(&key) else {
                     return;
                 };
                 let since_start = at.saturating_duration_since(self.began);
@@ -213,12 +258,13 @@ impl Session {
                 tell(&self.recorder, Told::Attached(key, attached));
             }
             Outcome::Failed { key, why } => {
-                if self.pending.remove(&key).is_some() {
+                // It is tried again; once is enough to say so.
+                if self.pending.remove(&key) {
                     let name = self.state.host_veth(key).unwrap_or_default();
                     tracing::warn!(veth = escape(name), why, "not attached");
                 }
             }
-            Outcome::Detached { .. } => {}
+            Outcome::Detached { key, .. } => drop(self.attached.remove(&key)),
         }
     }
 
@@ -228,10 +274,16 @@ impl Session {
         self.pending.is_empty()
     }
 
-    /// How many interfaces it has.
+    /// How many interfaces are attached.
     #[must_use]
-    pub fn ifaces(&self) -> usize {
-        self.state.len()
+    pub fn attached(&self) -> usize {
+        self.attached.len()
+    }
+
+    /// Whether there is nothing to capture.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.state.is_empty()
     }
 
     /// How it goes, without waiting for anybody.

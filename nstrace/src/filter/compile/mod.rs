@@ -102,9 +102,22 @@ pub fn compile(
         Ok(text) => library.compile(link_type, snaplen, &text, meaning),
         Err(_) => Err(PcapError::Expression("a NUL character".to_owned())),
     };
+    let has = |words: &[&str]| {
+        let mut places = tokens(expression).into_iter();
+        places.find(|at| words.contains(&&expression[at.clone()]))
+    };
     // Also what a live interface's code is wanted of, so that errors need no privilege.
     let instructions = match compile(expression, Meaning::Bytes) {
         Ok(instructions) => instructions,
+        // A newer libpcap takes words about the device only with a live handle.
+        Err(PcapError::Expression(_))
+            if source == Source::Iface
+                && link_type == LinkType::ETHERNET
+                && has(&["inbound", "outbound", "ifindex"]).is_some()
+                && compile(expression, Meaning::Device).is_ok() =>
+        {
+            compile(expression, Meaning::Device)?
+        }
         Err(PcapError::Expression(message)) => {
             let at = match expression.find('\0') {
                 Some(at) => Some(at..at + 1),
@@ -118,10 +131,6 @@ pub fn compile(
             return Err(bad(message, at).into());
         }
         Err(error) => return Err(error.into()),
-    };
-    let has = |words: &[&str]| {
-        let mut places = tokens(expression).into_iter();
-        places.find(|at| words.contains(&&expression[at.clone()]))
     };
     match source {
         Source::Iface if link_type == LinkType::ETHERNET && has(&["vlan"]).is_some() => {

@@ -76,10 +76,11 @@ pub fn translate(program: &[Instruction], room: usize) -> Result<Vec<Ebpf>, Tran
     let steps = unroll(program)?;
     let reads = Reads::of(&steps);
     // Where both bodies do not fit, the slow one alone may.
-    let mut code = emit(&steps, &reads, false)?;
-    if code.len() > room {
-        code = emit(&steps, &reads, true)?;
-    }
+    let code = match emit(&steps, &reads, false) {
+        Ok(code) if code.len() <= room => return Ok(code),
+        Ok(_) | Err(TranslateError::TooLong { .. }) => emit(&steps, &reads, true)?,
+        Err(error) => return Err(error),
+    };
     if code.len() > room {
         return Err(TranslateError::TooLong {
             needed: code.len(),

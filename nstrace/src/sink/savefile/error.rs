@@ -80,12 +80,6 @@ pub enum SaveError {
 }
 
 impl SaveError {
-    /// Whether the reader of a pipe closed its end, which is a normal end of ours.
-    #[must_use]
-    pub fn is_closed_pipe(&self) -> bool {
-        matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
-    }
-
     /// Whether the options cannot be meant, whatever the state of the disk.
     #[must_use]
     pub fn is_usage(&self) -> bool {

@@ -136,13 +136,12 @@ impl SaveFile {
     ///
     /// # Errors
     ///
-    /// If it does not fit into a pcap file, which goes on without it, or the file is closed.
+    /// If it does not fit into a pcap file, which goes on without it; or if the file is closed: it has
+    /// its number then too, and its packets are counted as lost.
     pub fn interface(&mut self, iface: &CaptureIface) -> Result<usize, SaveError> {
-        if self.stream.is_none() {
-            return Err(SaveError::Closed);
-        }
         let mut snaplen = real_snaplen(iface.snaplen);
         match self.options.format {
+            _ if self.stream.is_none() => {}
             FileFormat::Pcapng => pcapng::interface(&mut self.buffer, iface),
             FileFormat::Pcap => match self.ifaces.first() {
                 None => pcap::header(&mut self.buffer, iface.link_type, snaplen),
@@ -168,6 +167,9 @@ impl SaveFile {
             lost_ring: 0,
             remark: String::new(),
         });
+        if self.stream.is_none() {
+            return Err(SaveError::Closed);
+        }
         self.set_full();
         Ok(self.ifaces.len() - 1)
     }

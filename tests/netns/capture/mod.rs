@@ -10,6 +10,7 @@ mod overload;
 mod program;
 mod readers;
 mod rotation;
+mod screen;
 mod times;
 
 use std::path::PathBuf;

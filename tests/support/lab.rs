@@ -151,9 +151,8 @@ impl Lab {
         });
         // The bridge hears of it a little later, and drops what it is to forward until then.
         super::wait_until("the bridge forwards", || {
-            self.run(&format!("ip -d -o link show {}", pod.veth))
-                .contains("state forwarding")
-                .then_some(())
+            let link = self.run(&format!("ip -d -o link show {}", pod.veth));
+            (!link.contains("bridge_slave") || link.contains("state forwarding")).then_some(())
         });
     }
 

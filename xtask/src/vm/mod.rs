@@ -31,8 +31,10 @@ pub(crate) use kernels::{Kernel, named};
 /// The modules of `tests/netns` that a guest runs: what loads, attaches, counts, captures, tells
 /// namespaces apart and leaves nothing. Others by their names, after `--`; Docker's are never in a
 /// guest.
-const MODULES: [&str; 7] = [
-    "capture::",
+const MODULES: [&str; 9] = [
+    "capture::beside::",
+    "capture::others::",
+    "capture::program::",
     "counts::",
     "discovery::",
     "flows::",

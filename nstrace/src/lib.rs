@@ -107,7 +107,9 @@
 //!    start removes those whose process is dead. A clsact qdisc is never deleted: another's filters
 //!    may be in it. `rcu_expedited` is raised from 0 only, to a number that is ours, and put back to
 //!    0 only from that number: by the guard, by us if the guard dies, by the next start if both do.
-//! 8. Every table and channel has a bound. No total lives in a table that evicts.
+//! 8. Every table and channel has a bound, but for what a capture's record thread is told: of each
+//!    attachment and each change of names, so that who reads the output keeps nobody waiting. No total
+//!    lives in a table that evicts.
 //! 9. The screen is a function of the model; what drawing keeps is scroll offsets.
 //! 10. Nothing is known by its inode or ifindex alone, since the kernel gives both to the next at
 //!     once. A row is an [`state::IfaceKey`], with a generation of our own, and ends with its link;

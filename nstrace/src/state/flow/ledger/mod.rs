@@ -33,9 +33,10 @@ pub struct Delta {
 }
 
 impl Delta {
-    /// Whether it brings no packet and no byte.
+    /// Whether it brings nothing to add. A new flow may be read when its SYN is there and its packet
+    /// is not yet; nobody will bring that SYN again.
     pub(in crate::state) fn is_empty(&self) -> bool {
-        self.counts == <[Counts; DIRECTIONS]>::default()
+        self.counts == <[Counts; DIRECTIONS]>::default() && self.syns == 0
     }
 }
 

@@ -16,6 +16,7 @@ use nstrace::{
     packet::LinkType,
     state::{Settings, State},
     sys::pcap::Library,
+    topology::target::Selection,
 };
 use nstrace_ebpf::wire::{Direction, LostReason, Owner};
 
@@ -100,7 +101,7 @@ impl Target {
             flow_limit: 1 << 17,
             tells_flows: false,
         };
-        State::new(Vec::new(), settings)
+        State::new(Selection::default(), settings)
     }
 
     /// What a refresh does with the flow cache: reads all of it, and takes what is new. Gives how

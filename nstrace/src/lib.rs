@@ -12,13 +12,14 @@
 //!                 \-> SAMPLES ring --+                            |  |
 //!                 \-> spill lanes ---+-> ring thread -> decode ---+  |
 //!                                                                    |
-//!  /proc, nsfs, rtnetlink, runtime files -> Facts -> Topology -------+
-//!                                                                    |
+//!  /proc, nsfs, rtnetlink ------> Facts -> Topology ----------------+
+//!  runtimes' files -> Names ------^                                   |
 //!  State: what is wanted -> attach thread -> TCX or clsact -> Outcome+
 //! ```
 //!
 //! - [`sys`] asks the kernel and returns plain data. [`topology`] turns that into a graph of
-//!   namespaces, interfaces and peers, and finds what a user means by a TARGET.
+//!   namespaces, interfaces and peers, with the pods and containers in them, and finds what a user
+//!   means by a TARGET.
 //! - [`kernel`] loads the object once, attaches its two programs to every wanted host veth, and
 //!   drains its ring and lanes. What crosses the line is in the `nstrace-ebpf` library.
 //! - [`decode`] turns their bytes into records, [`state`] keeps rows, flows and rates, [`sink`] prints,
@@ -37,8 +38,8 @@
 //!   the account, [`sink::savefile`] writes files, [`savefile`] reads them, [`sink::packet`] prints.
 //!
 //! Threads: the loop (and the screen) on the main one; `nstrace-scan` looks at the host when asked;
-//! `nstrace-attach` attaches, since each attachment waits for an RCU grace period; `nstrace-ring`
-//! drains; `nstrace-record`, one for each capture, merges, writes and prints; `nstrace-watch` waits for
+//! `nstrace-names`, four of them, look for what runtimes write; `nstrace-attach` attaches, since each
+//! attachment waits for an RCU grace period; `nstrace-ring` drains; `nstrace-record`, one for each capture, merges, writes and prints; `nstrace-watch` waits for
 //! hints; `nstrace-netns`, short-lived, is the only one that is ever in another namespace. And one
 //! process, short-lived too: `nstrace-guard`.
 //!
@@ -57,6 +58,20 @@
 //!   `other` of that namespace. So flows and the rest are the totals, always and in all four numbers.
 //! - Flows are read before totals, and so are never more than those; what came in between is shown as
 //!   part of the rest until the next refresh.
+//!
+//! # Names
+//!
+//! - The name that a user knows stands in files of the runtimes: no socket is needed, and none is
+//!   trusted. [`sys::runtime`] finds and follows them by inotify, [`topology::runtime`] reads what is in
+//!   them, [`topology::model`] says which namespace each container is in: by the nsfs file that its
+//!   runtime keeps for it, by its pod's sandbox, or by its first process, whose start time tells it
+//!   from the next with its id. A container whose namespace is not there is not there.
+//! - The pod is the unit: its sandbox comes first, and its name is the namespace's. What several
+//!   containers share is one namespace with all of them. Who uses the host's stands with the host.
+//! - Names are hints in what they cost: each kind of runtime has a thread of its own, and a look takes
+//!   whatever that has found by now. A file system that hangs, a document that lies, a directory that
+//!   never ends cost names, and neither time nor a packet.
+//! - What an ordinary user's runtime says is believed about namespaces of that user alone.
 //!
 //! # Captures
 //!
@@ -89,7 +104,8 @@
 //! # What always holds
 //!
 //! 1. [`decode`], [`filter::ebpf`], [`filter::inject`], [`filter::translate`], [`packet`], [`services`],
-//!    [`state`], [`topology::model`], [`topology::target`], [`tui::model`], `tui::view` and the eBPF
+//!    [`state`], [`topology::model`], [`topology::runtime`], [`topology::target`], [`tui::model`],
+//!    `tui::view` and the eBPF
 //!    parser do no I/O and read no clock: time is a
 //!    parameter. They cannot fail for reasons outside their input.
 //! 2. [`sys`] is the only module with syscalls; [`kernel`] the only one that names `aya`. `unsafe`

@@ -130,7 +130,11 @@ fn what_cannot_be_watched_is_listed_with_the_reason() {
         ),
         ("inner", "v1", "its peer is not on the host"),
         ("outer", "v0", "its peer is not on the host"),
-        ("bare", "t0", "tun: it has no host end"),
+        (
+            "bare",
+            "t0",
+            "tun: a process (slirp4netns, pasta, a VPN) carries its packets, and it has no host end",
+        ),
         ("bare", "w0", "both ends are in this namespace"),
     ] {
         let found = interface(netns(&document, name), iface);

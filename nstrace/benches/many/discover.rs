@@ -3,13 +3,16 @@
 //! at all processes alone.
 
 use std::{
-    path::PathBuf,
     process::Stdio,
     time::{Duration, Instant},
 };
 
 use nstrace::{
-    sys::{netlink::RouteSocket, proc},
+    sys::{
+        netlink::RouteSocket,
+        proc,
+        runtime::{Names, Roots},
+    },
     topology::discover::Discoverer,
 };
 
@@ -19,8 +22,6 @@ use crate::{Bench, report::Measured, rounds::Series, support::lab::Lab};
 const ROUNDS: usize = 15;
 const QUICK_ROUNDS: usize = 5;
 const NAMES: [&str; 3] = ["discover.1000", "discover.links", "discover.proc"];
-/// Where no Docker keeps its containers: those of the machine are not the lab's.
-const NO_DOCKER: &str = "/run/nowhere";
 
 pub(super) fn run(bench: &Bench, lab: &Lab) {
     let mut series = [const { Series::new() }; NAMES.len()];
@@ -47,7 +48,8 @@ pub(super) fn run(bench: &Bench, lab: &Lab) {
 /// What a process in the lab does for a round: prints a number for each of [`NAMES`].
 pub(crate) fn look_inside() {
     let (topology, whole) = timed(|| {
-        let mut discoverer = Discoverer::open(&[PathBuf::from(NO_DOCKER)]).unwrap();
+        let names = Names::start(&Roots::default(), None).unwrap();
+        let mut discoverer = Discoverer::open(names).unwrap();
         discoverer.topology().unwrap()
     });
     assert_eq!(topology.watchable().count(), COUNT, "all are found");

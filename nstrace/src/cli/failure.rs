@@ -155,9 +155,17 @@ impl From<ResolveError> for Failure {
                 message,
                 hint: Some("see them all: nstrace ls".to_owned()),
             },
+            ResolveError::NothingAllowed(_) => Self::Failed {
+                message,
+                hint: Some("see what there is: nstrace ls -w".to_owned()),
+            },
             ResolveError::Ambiguous { .. } => Self::Usage {
                 message,
                 hint: Some("give one of these instead".to_owned()),
+            },
+            ResolveError::Several(_) => Self::Usage {
+                message,
+                hint: None,
             },
         }
     }

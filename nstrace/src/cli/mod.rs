@@ -2,6 +2,7 @@
 
 pub mod args;
 mod capture;
+mod config;
 mod failure;
 mod flows;
 mod ls;

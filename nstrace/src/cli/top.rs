@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _};
 use super::{
     Failure,
     args::{GlobalArgs, TopArgs},
+    config::Config as Settings,
     watch,
 };
 use crate::{
@@ -29,13 +30,15 @@ pub(super) fn run(global: &GlobalArgs, args: &TopArgs) -> Result<(), Failure> {
         });
     }
     Failure::unless_privileged()?;
-    let host = Host::look(&global.docker_root)?;
-    watch::check_targets(&args.targets, &host.topology)?;
+    let settings = Settings::load(global)?;
+    let selection = settings.selection(&args.select, args.targets.clone());
+    let host = Host::look(&settings.roots)?;
+    watch::check_selection(&selection, &host.topology)?;
     if args.batch {
         watch::say_if_empty(&host.topology);
     }
     let config = Config {
-        targets: args.targets.clone(),
+        selection,
         interval: args.delay,
         max_interfaces: args.sizes.max_interfaces,
         capacity: args.sizes.request(),

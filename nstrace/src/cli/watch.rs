@@ -9,8 +9,8 @@ use super::Failure;
 use crate::{
     engine::{self, Config, EngineError, Frontend, Host, Signals},
     topology::{
-        model::{Kind, Topology},
-        target::{self, Target},
+        model::{Kind, Netns, Topology},
+        target::Selection,
     },
 };
 
@@ -44,30 +44,32 @@ pub(super) fn say_if_empty(topology: &Topology) {
 }
 
 /// A target that means nothing, or several things, is refused at the start. One that cannot be
-/// watched is too: waiting for its traffic would be waiting for ever.
-pub(super) fn check_targets(targets: &[Target], topology: &Topology) -> Result<(), Failure> {
-    if targets.is_empty() {
+/// watched is too: waiting for its traffic would be waiting for ever. Of many that match, one that
+/// can be watched is enough.
+pub(super) fn check_selection(selection: &Selection, topology: &Topology) -> Result<(), Failure> {
+    if selection.is_everything() {
         return Ok(());
     }
-    for netns in target::select(targets, topology)? {
-        if topology
-            .watchable()
-            .any(|(watchable, _, _)| std::ptr::eq(Arc::as_ptr(watchable), netns))
-        {
-            continue;
-        }
-        let hint = if netns.kind == Kind::Host {
-            "nstrace watches namespaces from the host's side; see which: nstrace ls".to_owned()
-        } else {
-            format!("see why: nstrace ls -o wide {}", netns.name)
-        };
-        return Err(Failure::Failed {
-            message: format!(
-                "nothing to watch in {}: no interface has a host veth",
-                netns.name
-            ),
-            hint: Some(hint),
-        });
-    }
-    Ok(())
+    let meant = selection.resolve(topology)?;
+    let is_watchable = |netns: &&&Arc<Netns>| {
+        let mut watchable = topology.watchable();
+        watchable.any(|(one, _, _)| Arc::ptr_eq(one, netns))
+    };
+    let unwatchable: Vec<_> = meant.iter().filter(|one| !is_watchable(one)).collect();
+    let is_enough = selection.is_loose() && unwatchable.len() < meant.len();
+    let Some(netns) = unwatchable.first().filter(|_| !is_enough) else {
+        return Ok(());
+    };
+    let hint = if netns.kind == Kind::Host {
+        "nstrace watches namespaces from the host's side; see which: nstrace ls".to_owned()
+    } else {
+        format!("see why: nstrace show {}", netns.name)
+    };
+    Err(Failure::Failed {
+        message: format!(
+            "nothing to watch in {}: no interface has a host veth",
+            netns.name
+        ),
+        hint: Some(hint),
+    })
 }

@@ -69,7 +69,7 @@ impl Capturing {
             .map_err(|error| why(&error))?;
         let config = CaptureConfig {
             scope: Scope {
-                targets: vec![Target::HostVeth(order.host_veth)],
+                selection: vec![Target::HostVeth(order.host_veth)].into(),
                 follows: true,
                 filter: (!order.filter.is_empty()).then_some(order.filter),
                 snaplen: MAX_SNAPLEN,

@@ -1,15 +1,15 @@
 //! The first look at the host, and what the later ones need.
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use super::EngineError;
 use crate::{
-    sys::watch::{self, Hint, Watcher},
+    sys::{
+        runtime::{Names, Roots},
+        watch::{self, Hint, Watcher},
+    },
     topology::{
         discover::{self, Discoverer},
         model::Topology,
@@ -30,17 +30,19 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts to watch for changes, and then looks: nothing falls between. `docker_roots` replaces
-    /// the data root that Docker's settings name.
+    /// Starts to watch for changes, and then looks: nothing falls between. `roots` are where runtimes
+    /// keep their files, beside the usual places.
     ///
     /// # Errors
     ///
     /// If the host cannot be looked at.
-    pub fn look(docker_roots: &[PathBuf]) -> Result<Self, EngineError> {
+    pub fn look(roots: &Roots) -> Result<Self, EngineError> {
         let (watcher, hints) = watch::start(&discover::DIRS)
             .map_err(|error| EngineError::Start(format!("watch for changes: {error}")))?;
+        let names = Names::start(roots, Some(watcher.hinter()))
+            .map_err(|error| EngineError::Start(format!("look for names: {error}")))?;
         let start = Instant::now();
-        let mut discoverer = Discoverer::open(docker_roots)?;
+        let mut discoverer = Discoverer::open(names)?;
         Ok(Self {
             topology: discoverer.topology()?,
             discoverer,

@@ -1,7 +1,7 @@
 //! Where everything meets: one loop over one closed `Event`.
 //!
 //! ```text
-//! watcher thread --Hint--> loop --scan please--> scanner thread --Topology--> loop
+//! watcher, names threads --Hint--> loop --scan please--> scanner thread --Topology--> loop
 //! loop --wanted--> attach thread --Outcome--> loop        ring thread --Bytes--> loop
 //! every interval: counters (mmap) -> State::tick -> Snapshot -> screen or printer
 //! ```
@@ -12,7 +12,9 @@
 pub mod capture;
 mod capturing;
 mod error;
+mod follow;
 mod host;
+pub mod listing;
 mod printing;
 mod scanner;
 mod scans;
@@ -46,9 +48,8 @@ use crate::{
     sys::{
         clock,
         mapped::{CounterArea, FlowArea},
-        watch::{Hint, Watcher},
     },
-    topology::{discover::DiscoverError, model::Topology, target::Target},
+    topology::{model::Topology, target::Selection},
     tui::{CaptureStatus, Effect, Screen},
     untrusted::escape,
 };
@@ -58,15 +59,14 @@ pub use signals::Signals;
 
 use capture::CaptureEvent;
 use capturing::Capturing;
+use follow::{Follower, Looked};
 use printing::Printing;
-use scanner::Scanner;
-use scans::Scans;
 
 /// What the engine is told to do.
 #[derive(Debug)]
 pub struct Config {
-    /// What to watch; everything if empty.
-    pub targets: Vec<Target>,
+    /// What to watch.
+    pub selection: Selection,
     /// Time between refreshes.
     pub interval: Duration,
     /// Most interfaces at a time; worked out from the host where not given.
@@ -105,13 +105,11 @@ enum Output {
 
 /// Everything that can happen.
 enum Event {
-    Hint,
-    Scanned(Result<Topology, DiscoverError>),
+    Looked(Looked),
     Attach(Outcome),
     Drained(Batch),
     Printed(Result<(), SinkError>),
     Input(Option<io::Result<TerminalEvent>>),
-    ScanDue,
     Refresh,
     Capture(CaptureEvent),
     Stop,
@@ -194,12 +192,8 @@ struct Engine {
     capturing: Capturing,
     /// As the host was seen last: what a capture starts from.
     topology: Topology,
-    /// The first event since the last look began, and that of the look that is under way.
-    hinted: Option<Instant>,
-    looking_since: Instant,
     outcomes: mpsc::Receiver<Outcome>,
     batches: mpsc::Receiver<Batch>,
-    hints: mpsc::Receiver<Hint>,
     state: State,
     counters: Arc<CounterArea>,
     flows: FlowArea,
@@ -209,13 +203,11 @@ struct Engine {
     jiffy: Duration,
     lost: Lost,
     worker: Worker,
-    scanner: Scanner,
-    scans: Scans,
+    follower: Follower,
     interval: Duration,
     began: Instant,
     signals: Signals,
     drainer: Drainer,
-    watcher: Watcher,
 }
 
 impl Engine {
@@ -224,16 +216,7 @@ impl Engine {
         host: Host,
         signals: Signals,
     ) -> Result<(Self, Topology), EngineError> {
-        let start = |what: &str, error: &dyn std::fmt::Display| {
-            EngineError::Start(format!("{what}: {error}"))
-        };
-        let Host {
-            topology,
-            discoverer,
-            watcher,
-            hints,
-            took,
-        } = host;
+        let (follower, topology) = Follower::start(host, config.full_check)?;
         let kernel = Kernel::load(Request {
             slots: slot_count(config.max_interfaces, &topology),
             ..config.capacity
@@ -261,18 +244,13 @@ impl Engine {
             config.may_expedite,
         )?;
         let (drainer, batches) = Drainer::start(samples, lanes)?;
-        let scanner = Scanner::start(discoverer, watcher.changed())
-            .map_err(|error| start("look for namespaces", &error))?;
         let engine = Self {
             capturing: Capturing::new(config.mechanism, config.may_expedite),
             topology: Topology::default(),
-            hinted: None,
-            looking_since: Instant::now(),
             outcomes,
             batches,
-            hints,
             state: State::new(
-                config.targets,
+                config.selection,
                 Settings {
                     window,
                     jiffy,
@@ -290,14 +268,12 @@ impl Engine {
             capacity,
             jiffy,
             lost,
-            scanner,
-            scans: Scans::new(TokioInstant::now(), took, config.full_check),
+            follower,
             interval: config.interval,
             began: Instant::now(),
             signals,
             worker,
             drainer,
-            watcher,
         };
         Ok((engine, topology))
     }
@@ -307,7 +283,7 @@ impl Engine {
     }
 
     async fn watch(&mut self, topology: Topology, output: &mut Output) -> Result<(), EngineError> {
-        self.follow(topology);
+        self.follow(topology, Instant::now());
         let mut is_first = !self.waits;
         let mut refresh_at = TokioInstant::now()
             + if self.waits {
@@ -321,18 +297,7 @@ impl Engine {
         }
         loop {
             match self.next_event(refresh_at, output).await {
-                Event::Hint => {
-                    self.hinted.get_or_insert_with(Instant::now);
-                    self.scans.ask(TokioInstant::now());
-                }
-                Event::ScanDue => {
-                    if self.scans.start(TokioInstant::now()) {
-                        self.watcher.changed().set_everywhere();
-                    }
-                    self.looking_since = self.hinted.take().unwrap_or_else(Instant::now);
-                    self.scanner.request();
-                }
-                Event::Scanned(result) => self.take_scan(result),
+                Event::Looked(looked) => self.take_look(looked),
                 Event::Attach(outcome) => {
                     self.take_outcome(outcome);
                     if is_first && !self.state.is_waiting() {
@@ -441,42 +406,30 @@ impl Engine {
     }
 
     async fn next_event(&mut self, refresh_at: TokioInstant, output: &mut Output) -> Event {
-        let never = TokioInstant::now() + Duration::from_hours(24);
-        let scan_due = self.scans.due().unwrap_or(never);
-        let [interrupt, terminate, hangup] = &mut self.signals.0;
         tokio::select! {
             // In this order: an end is not delayed by what keeps coming.
             biased;
-            _ = interrupt.recv() => Event::Stop,
-            _ = terminate.recv() => Event::Stop,
-            _ = hangup.recv() => Event::Stop,
+            () = self.signals.any() => Event::Stop,
             event = input(output) => event,
             event = self.capturing.next() => Event::Capture(event),
             outcome = self.outcomes.recv() => outcome.map_or(Event::Broken("attach"), Event::Attach),
-            scan = self.scanner.results.recv() => scan.map_or(Event::Broken("scan"), Event::Scanned),
-            Some(Hint) = self.hints.recv() => Event::Hint,
+            looked = self.follower.next() => looked.map_or(Event::Broken("scan"), Event::Looked),
             () = sleep_until(refresh_at) => Event::Refresh,
-            () = sleep_until(scan_due) => Event::ScanDue,
             batch = self.batches.recv() => batch.map_or(Event::Broken("ring"), Event::Drained),
         }
     }
 
-    fn take_scan(&mut self, result: Result<Topology, DiscoverError>) {
-        self.scans.end(TokioInstant::now());
-        match result {
-            Ok(topology) => self.follow(topology),
-            Err(error) => {
-                let why = crate::error_chain(&error);
-                tracing::warn!(why, "looking for namespaces failed; trying again");
-                self.state.looked_in_vain(&why);
-                self.scans.ask(TokioInstant::now());
-            }
+    fn take_look(&mut self, looked: Looked) {
+        match looked.topology {
+            Ok(topology) => self.follow(topology, looked.since),
+            Err(error) => self.state.looked_in_vain(&crate::error_chain(&error)),
         }
     }
 
-    fn follow(&mut self, topology: Topology) {
+    /// Takes in what the host looks like. What is new was there at `since` at the latest.
+    fn follow(&mut self, topology: Topology, since: Instant) {
         self.state.follow(&topology, self.now());
-        self.capturing.follow(&topology, self.looking_since);
+        self.capturing.follow(&topology, since);
         self.topology = topology;
         let wish = |key| Wish {
             key,
@@ -512,7 +465,7 @@ impl Engine {
                 self.state.detached(key, &totals, now);
                 if is_gone {
                     // Its ifindex may be another's already.
-                    self.scans.ask(TokioInstant::now());
+                    self.follower.ask();
                 }
             }
         }

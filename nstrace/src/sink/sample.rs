@@ -34,7 +34,7 @@ pub(super) fn labels(name: &str, ifindex: u32) -> Labels {
         kind: Kind::Named,
         paths: Vec::new(),
         pids: Vec::new(),
-        container: None,
+        containers: Vec::new(),
         interfaces: vec![iface.clone()],
     };
     Labels {

@@ -24,21 +24,37 @@ pub fn write(
     rows: &[Vec<String>],
     with_headers: bool,
 ) -> io::Result<()> {
+    write_more(out, headers, rows, with_headers, &mut Vec::new())
+}
+
+/// The same, where rows may have been written before: columns are at least as wide as `widths` says
+/// that they were, and what they are then is left there.
+///
+/// # Errors
+///
+/// If the writer fails.
+pub fn write_more(
+    out: &mut impl Write,
+    headers: &[(&str, Align)],
+    rows: &[Vec<String>],
+    with_headers: bool,
+    widths: &mut Vec<usize>,
+) -> io::Result<()> {
     let heading: Vec<String> = headers.iter().map(|(name, _)| (*name).to_owned()).collect();
     let shown = || with_headers.then_some(&heading).into_iter().chain(rows);
-    let widths: Vec<usize> = (0..headers.len())
-        .map(|column| {
-            shown()
-                .filter_map(|row| row.get(column))
-                .map(|cell| cell.width())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
+    widths.resize(headers.len(), 0);
+    for (column, width) in widths.iter_mut().enumerate() {
+        let cells = shown().filter_map(|row| row.get(column));
+        *width = cells
+            .map(|cell| cell.width())
+            .max()
+            .unwrap_or(0)
+            .max(*width);
+    }
     let mut text = String::new();
     for row in shown() {
         let start = text.len();
-        for ((cell, width), (_, align)) in row.iter().zip(&widths).zip(headers) {
+        for ((cell, width), (_, align)) in row.iter().zip(&*widths).zip(headers) {
             let padding = " ".repeat(width.saturating_sub(cell.width()));
             match align {
                 Align::Left => text.extend([cell, &padding[..], "  "]),

@@ -28,7 +28,7 @@ pub use totals::Totals;
 
 use crate::{
     topology::model::{Iface, Ifindex, Netns, Peer, Topology},
-    topology::target::Target,
+    topology::target::Selection,
 };
 use flow::{
     Clock, FlowEvent, FlowTable,
@@ -112,7 +112,7 @@ struct Flows {
 /// What is watched and what was counted.
 #[derive(Debug)]
 pub struct State {
-    targets: Vec<Target>,
+    selection: Selection,
     rows: BTreeMap<IfaceKey, Row>,
     generations: u64,
     netnses: usize,
@@ -128,9 +128,9 @@ pub struct State {
 }
 
 impl State {
-    /// Nothing watched yet. `targets` restrict what will be.
+    /// Nothing watched yet; `selection` says what will be.
     #[must_use]
-    pub fn new(targets: Vec<Target>, settings: Settings) -> Self {
+    pub fn new(selection: Selection, settings: Settings) -> Self {
         let Settings {
             window,
             jiffy,
@@ -141,7 +141,7 @@ impl State {
             tells_flows,
         } = settings;
         Self {
-            targets,
+            selection,
             rows: BTreeMap::new(),
             generations: 0,
             netnses: 0,
@@ -172,7 +172,7 @@ impl State {
     pub fn follow(&mut self, topology: &Topology, now: Duration) {
         self.netnses = topology.netnses.len();
         self.warnings.clone_from(&topology.warnings);
-        let mut seen = wanted::meant(&self.targets, topology);
+        let mut seen = wanted::meant(&self.selection, topology);
         for (key, row) in self.rows.iter_mut().filter(|(_, row)| !row.is_gone()) {
             match seen.get(&key.ifindex) {
                 Some((netns, iface, peer)) if row.anchor.is(netns, iface) => {

@@ -112,11 +112,14 @@ impl RowSnapshot {
     pub fn contains(&self, text: &str) -> bool {
         let text = text.to_lowercase();
         let Labels { netns, iface, peer } = &*self.labels;
-        let image = netns.container.as_ref().map(|container| &container.image);
+        let containers = netns
+            .containers
+            .iter()
+            .flat_map(|container| [&container.name, &container.image]);
         [&netns.name, &iface.link.name, &peer.name]
             .into_iter()
             .chain(&peer.master)
-            .chain(image)
+            .chain(containers)
             .chain(&iface.link.addresses)
             .any(|shown| shown.to_lowercase().contains(&text))
     }

@@ -7,7 +7,7 @@ use std::{
 
 use crate::topology::{
     model::{Identity, Iface, Ifindex, Netns, Nsid, Peer, Topology},
-    target::Target,
+    target::Selection,
 };
 
 /// What makes an interface that interface, beside the host veth's ifindex.
@@ -44,20 +44,21 @@ impl Anchor {
 /// An interface that is meant, with its namespace and its peer on the host.
 pub(super) type Meant<'a> = (&'a Arc<Netns>, &'a Iface, &'a Peer);
 
-/// The interfaces that `targets` mean, by their host veth's ifindex; all that can be watched if there
-/// are none.
+/// The interfaces that `selection` means, by their host veth's ifindex.
 pub(super) fn meant<'a>(
-    targets: &[Target],
+    selection: &Selection,
     topology: &'a Topology,
 ) -> BTreeMap<Ifindex, Meant<'a>> {
-    let netnses: HashSet<*const Netns> = targets
-        .iter()
-        .flat_map(|target| target.all(topology))
-        .map(std::ptr::from_ref)
-        .collect();
+    let is_everything = selection.is_everything();
+    let netnses: HashSet<*const Netns> = if is_everything {
+        HashSet::new()
+    } else {
+        let meant = selection.all(topology);
+        meant.into_iter().map(Arc::as_ptr).collect()
+    };
     topology
         .watchable()
-        .filter(|(netns, ..)| targets.is_empty() || netnses.contains(&Arc::as_ptr(netns)))
+        .filter(|(netns, ..)| is_everything || netnses.contains(&Arc::as_ptr(netns)))
         .map(|meant| (meant.2.ifindex, meant))
         .collect()
 }

@@ -6,7 +6,7 @@
 use std::{
     fs::File,
     io,
-    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
     thread,
@@ -50,8 +50,10 @@ const NSFS_MAGIC: i64 = 0x6e73_6673;
 
 /// `include/uapi/linux/nsfs.h`.
 mod ioctl {
-    // Since 4.11 and 6.18.
+    // Since 4.9, 4.11, 4.11 and 6.18.
+    nix::ioctl_none!(ns_get_userns, 0xb7, 1);
     nix::ioctl_none!(ns_get_nstype, 0xb7, 3);
+    nix::ioctl_read!(ns_get_owner_uid, 0xb7, 4, libc::uid_t);
     nix::ioctl_read!(ns_get_id, 0xb7, 13, u64);
 }
 
@@ -100,6 +102,19 @@ impl Netns {
     #[must_use]
     pub const fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// The user who has made the user namespace that it belongs to; the host's belong to root.
+    #[must_use]
+    pub fn owner(&self) -> Option<u32> {
+        // SAFETY: takes no argument; the descriptor is open.
+        let fd = unsafe { ioctl::ns_get_userns(self.fd.as_raw_fd()) }.ok()?;
+        // SAFETY: a descriptor that was just made for us.
+        let user_namespace = unsafe { OwnedFd::from_raw_fd(fd) };
+        let mut uid = 0;
+        // SAFETY: writes one uid_t to where it is told.
+        unsafe { ioctl::ns_get_owner_uid(user_namespace.as_raw_fd(), &raw mut uid) }.ok()?;
+        Some(uid)
     }
 
     /// Its descriptor.

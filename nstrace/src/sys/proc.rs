@@ -108,7 +108,7 @@ pub fn comm(pid: u32) -> String {
 /// Whether a process is in a cgroup with `name` in its path.
 #[must_use]
 pub fn is_in_cgroup(pid: u32, name: &str) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|cgroups| cgroups.contains(name))
+    cgroups(pid).contains(name)
 }
 
 /// Whether a process has ended, or is another than the one that was started at `started`. What
@@ -133,6 +133,58 @@ fn parse_start_time(stat: &str) -> Option<u64> {
     // A zombie holds nothing any more; it only waits for its parent.
     (!matches!(fields.next()?, "Z" | "X")).then_some(())?;
     fields.nth(18)?.parse().ok()
+}
+
+/// The wall time at which a process was started that `ticks` after boot was, in seconds since 1970;
+/// after the clock was set, by the clock as it is now.
+#[must_use]
+pub fn started_at(ticks: u64) -> Option<i64> {
+    // USER_HZ, which is 100 wherever Linux runs.
+    const TICKS_PER_SECOND: u64 = 100;
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let booted: i64 = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("btime "))?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(booted + i64::try_from(ticks / TICKS_PER_SECOND).ok()?)
+}
+
+/// The cgroups of a process, as `/proc/PID/cgroup` lists them; empty where it is gone.
+#[must_use]
+pub fn cgroups(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default()
+}
+
+/// The process that has started `pid`.
+#[must_use]
+pub fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let parent = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?;
+    parent.parse().ok().filter(|parent| *parent != 0)
+}
+
+/// What a process was started with: its name, and its arguments.
+#[must_use]
+pub fn arguments(pid: u32) -> Vec<String> {
+    fs::read(format!("/proc/{pid}/cmdline")).map_or_else(
+        |_| Vec::new(),
+        |line| {
+            let line = line.strip_suffix(b"\0").unwrap_or(&line);
+            line.split(|byte| *byte == 0)
+                .map(|word| String::from_utf8_lossy(word).into_owned())
+                .collect()
+        },
+    )
+}
+
+/// The namespace that a process is in, if it is the one that was started at `started`.
+#[must_use]
+pub fn netns_of_process(pid: u32, started: u64) -> Option<NetnsInode> {
+    let inode = netns_of(&netns_path(pid)).ok()?;
+    // Asked for after the link was read: what was read was of that process.
+    (start_time(pid) == Some(started)).then_some(inode)
 }
 
 /// The inode of a process's PID namespace.

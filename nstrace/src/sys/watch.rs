@@ -58,6 +58,8 @@ pub struct Changes {
     pub netnses: BTreeSet<Nsid>,
     /// Files that hold namespaces.
     pub files: bool,
+    /// What is known of containers.
+    pub names: bool,
 }
 
 impl Changes {
@@ -129,6 +131,7 @@ impl Changed {
         self.with(|changes| {
             changes.everywhere |= other.everywhere;
             changes.files |= other.files;
+            changes.names |= other.names;
             changes.links.append(&mut other.links);
             changes.netnses.append(&mut other.netnses);
             changes.everywhere |= changes.links.len() + changes.netnses.len() > MAX_PLACES;
@@ -140,10 +143,34 @@ impl Changed {
     }
 }
 
+/// Where others give hints too.
+#[derive(Clone, Debug)]
+pub struct Hinter {
+    changed: Changed,
+    hints: mpsc::Sender<Hint>,
+}
+
+impl Hinter {
+    /// Something else is known of containers than before.
+    pub fn names(&self) {
+        self.changed.with(|changes| changes.names = true);
+        self.hint();
+    }
+
+    /// Gives whether anybody is there to take it.
+    fn hint(&self) -> bool {
+        // Full: a hint is waiting already.
+        !matches!(
+            self.hints.try_send(Hint),
+            Err(mpsc::error::TrySendError::Closed(_))
+        )
+    }
+}
+
 /// The thread that waits for hints. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Watcher {
-    changed: Changed,
+    hinter: Hinter,
     stop: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
 }
@@ -160,12 +187,14 @@ pub fn start(dirs: &'static [&'static str]) -> io::Result<(Watcher, mpsc::Receiv
     let changed = Changed::default();
     let sources = Sources::open(dirs, changed.clone())?;
     let stopped = Arc::clone(&stop);
+    let hinter = Hinter { changed, hints };
+    let told = hinter.clone();
     let thread = thread::Builder::new()
         .name("nstrace-watch".to_owned())
-        .spawn(move || sources.run(&stopped, &hints))?;
+        .spawn(move || sources.run(&stopped, &told))?;
     Ok((
         Watcher {
-            changed,
+            hinter,
             stop,
             thread: Some(thread),
         },
@@ -177,7 +206,13 @@ impl Watcher {
     /// Where to look.
     #[must_use]
     pub fn changed(&self) -> Changed {
-        self.changed.clone()
+        self.hinter.changed.clone()
+    }
+
+    /// Where others can give hints.
+    #[must_use]
+    pub const fn hinter(&self) -> &Hinter {
+        &self.hinter
     }
 }
 
@@ -254,7 +289,7 @@ impl Sources {
         }
     }
 
-    fn run(self, stop: &EventFd, hints: &mpsc::Sender<Hint>) {
+    fn run(self, stop: &EventFd, hinter: &Hinter) {
         let mut buffer = vec![0; EVENT_BUFFER];
         loop {
             let mut waiting = [
@@ -295,8 +330,7 @@ impl Sources {
             // The mount table has nothing to read: poll itself takes note of the change.
             tracing::trace!(link, file, mount, "hint");
             self.changed.merge(changes);
-            // Full: a hint is waiting already.
-            if let Err(mpsc::error::TrySendError::Closed(_)) = hints.try_send(Hint) {
+            if !hinter.hint() {
                 return;
             }
         }

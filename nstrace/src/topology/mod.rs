@@ -1,8 +1,9 @@
 //! Which namespaces there are, what is in them, and which can be watched.
 //!
-//! [`model`] is the pure graph; [`discover`] fills it from the host; [`target`] finds what a
-//! user means by a word.
+//! [`model`] is the pure graph; [`discover`] fills it from the host; [`runtime`] reads what container
+//! runtimes write of their containers; [`target`] finds what a user means by a word.
 
 pub mod discover;
 pub mod model;
+pub mod runtime;
 pub mod target;

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args as ClapArgs, ValueEnum};
 use nstrace_ebpf::wire::{Direction, MAX_SNAPLEN};
 
-use super::AttachArgs;
+use super::{AttachArgs, SelectArgs};
 use crate::sink::savefile::{FileFormat, MinFree, parse_size};
 
 /// `nstrace capture`.
@@ -36,6 +36,10 @@ pub struct CaptureArgs {
     /// The filter, where it could be taken for a TARGET or an option.
     #[arg(last = true, value_name = "FILTER")]
     pub filter: Vec<String>,
+
+    /// Which of them.
+    #[command(flatten)]
+    pub select: SelectArgs,
 
     /// Capture every namespace.
     #[arg(long)]

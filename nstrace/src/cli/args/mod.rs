@@ -1,12 +1,14 @@
 //! Exactly what can be typed.
 
 mod capture;
+mod select;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub use capture::{CaptureArgs, Directions, PacketFormat};
+pub use select::{NameArgs, SelectArgs};
 
 use crate::{
     kernel::{capacity::Request, object::RING_BYTES},
@@ -20,8 +22,10 @@ use crate::{
 
 /// Live traffic per network namespace, counted by eBPF at the host's end of each veth pair.
 ///
-/// A TARGET is a name as `nstrace ls` shows it, the start of a container's id, netns:NAME-or-PATH,
-/// inode:N, pid:N, or if:HOSTVETH.
+/// A TARGET is a name as `nstrace ls` shows it (of a Kubernetes pod: NAMESPACE/POD), the name of a pod
+/// or container, the start of a container's id, pod/NAME, ctr/NAME, docker:NAME (or podman:,
+/// containerd:, cri-o:, lxc:, systemd-nspawn:), ip:ADDRESS, netns:NAME-or-PATH, inode:N, pid:N, or
+/// if:HOSTVETH. Names may be patterns with *, ? and [..], for all that match.
 ///
 /// Exit codes: 0 ok; 1 failed, or nothing matches; 2 usage; 3 a privilege or a feature of the
 /// kernel is missing; 4 what was captured is gone; 5 output error; 6 packets were dropped, with
@@ -48,10 +52,9 @@ impl Args {
 /// Options of every subcommand.
 #[derive(Debug, ClapArgs)]
 pub struct GlobalArgs {
-    /// Docker's data root, where it is neither the default nor named in /etc/docker/daemon.json;
-    /// may be given more than once.
-    #[arg(long, value_name = "DIR", global = true, env = "NSTRACE_DOCKER_ROOT")]
-    pub docker_root: Vec<PathBuf>,
+    /// Where names come from.
+    #[command(flatten)]
+    pub names: NameArgs,
 
     /// Append log lines to this file (their level is set by the variable `NSTRACE_LOG`: error, warn, info, debug).
     #[arg(long, value_name = "FILE", global = true)]
@@ -76,19 +79,55 @@ pub enum Command {
 
 /// `nstrace ls`.
 #[derive(Debug, ClapArgs)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 #[command(args_override_self = true)]
 pub struct LsArgs {
     /// Namespaces to list; all if none is given.
     #[arg(value_name = "TARGET")]
     pub targets: Vec<Target>,
 
+    /// Which of them.
+    #[command(flatten)]
+    pub select: SelectArgs,
+
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: ls::Format,
 
+    /// More columns, and all interfaces: as -o wide.
+    #[arg(short, long, conflicts_with_all = ["output", "tree"])]
+    pub wide: bool,
+
+    /// As a tree: bridge or router, host veth, namespace, containers.
+    #[arg(long, conflicts_with = "output")]
+    pub tree: bool,
+
+    /// Go on, and print what changes, as it changes; with -o json, a line for each.
+    #[arg(long)]
+    pub watch: bool,
+
     /// Leave out the line of column names.
     #[arg(long)]
     pub no_headers: bool,
+
+    /// Look at the whole host no more often than this, rather than every three seconds.
+    #[arg(long, value_name = "SECS", default_value = "3", hide = true, value_parser = parse_delay)]
+    pub full_check: Duration,
+}
+
+impl LsArgs {
+    /// How to print.
+    #[must_use]
+    pub const fn format(&self) -> ls::Format {
+        if self.wide {
+            ls::Format::Wide
+        } else {
+            self.output
+        }
+    }
 }
 
 /// `nstrace top`.
@@ -98,6 +137,10 @@ pub struct TopArgs {
     /// Namespaces to watch, also when they go and come again; all if none is given.
     #[arg(value_name = "TARGET")]
     pub targets: Vec<Target>,
+
+    /// Which of them.
+    #[command(flatten)]
+    pub select: SelectArgs,
 
     /// Print refreshes instead of taking the screen.
     #[arg(short, long)]
@@ -151,6 +194,10 @@ pub struct FlowsArgs {
     /// Namespaces to watch, also when they go and come again; all if none is given.
     #[arg(value_name = "TARGET")]
     pub targets: Vec<Target>,
+
+    /// Which of them.
+    #[command(flatten)]
+    pub select: SelectArgs,
 
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]

@@ -9,6 +9,7 @@ use super::{
     super::{
         Failure,
         args::{CaptureArgs, GlobalArgs},
+        config::Config as Settings,
         watch,
     },
     filter, output,
@@ -30,7 +31,13 @@ pub(super) fn run(
     targets: Vec<Target>,
     expression: String,
 ) -> Result<(), Failure> {
-    if targets.is_empty() != args.all {
+    let settings = Settings::load(global)?;
+    let is_several = args.all || targets.len() != 1;
+    let has_targets = !targets.is_empty();
+    let selection = settings.selection(&args.select, targets);
+    // What restricts them says enough, if it is typed: a default in the settings is none.
+    let is_said = has_targets || args.select.is_said();
+    if is_said == args.all {
         return Err(Failure::Usage {
             message: if args.all {
                 "TARGETs beside --all".to_owned()
@@ -38,8 +45,8 @@ pub(super) fn run(
                 "nothing to capture".to_owned()
             },
             hint: Some(
-                "nstrace capture TARGET.. [FILTER], or: nstrace capture --all [FILTER]; \
-                        what can be a TARGET: nstrace ls"
+                "nstrace capture TARGET.. [FILTER], or: nstrace capture --all [FILTER], or with -n, \
+                 -A or -l; what can be a TARGET: nstrace ls"
                     .to_owned(),
             ),
         });
@@ -47,16 +54,15 @@ pub(super) fn run(
     let snaplen = args.snaplen();
     let filter = filter::for_kernel(&expression, snaplen)?;
     Failure::unless_privileged()?;
-    let host = Host::look(&global.docker_root)?;
-    watch::check_targets(&targets, &host.topology)?;
+    let host = Host::look(&settings.roots)?;
+    watch::check_selection(&selection, &host.topology)?;
     watch::say_if_empty(&host.topology);
     let scope = Scope {
-        targets,
+        selection,
         follows: !args.no_follow,
         filter: (!expression.is_empty()).then_some(expression),
         snaplen,
     };
-    let is_several = args.all || scope.targets.len() > 1;
     let config = CaptureConfig {
         scope,
         request: CaptureRequest {

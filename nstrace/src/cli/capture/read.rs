@@ -19,7 +19,7 @@ use crate::{
     packet::{CaptureCounts, CaptureIface, LinkType, Packet},
     savefile::{Item, ReadError, Reader},
     sys::pcap::{Library, Program},
-    topology::target::Target,
+    topology::target::{Pattern, Pods, Target},
     untrusted::escape,
 };
 
@@ -29,7 +29,13 @@ pub(super) fn run(
     targets: Vec<Target>,
     expression: String,
 ) -> Result<(), Failure> {
-    let netnses = targets
+    if !args.select.selector.is_empty() {
+        return Err(Failure::Usage {
+            message: "a file knows no labels".to_owned(),
+            hint: Some("nstrace capture -r FILE [NAME..] [FILTER]".to_owned()),
+        });
+    }
+    let names = targets
         .into_iter()
         .map(|target| match target {
             Target::Name(name) => Ok(name),
@@ -39,6 +45,10 @@ pub(super) fn run(
             }),
         })
         .collect::<Result<_, _>>()?;
+    let meant = Meant {
+        names,
+        pods: args.select.clone().selection(Vec::new(), None).pods,
+    };
     let unreadable = |error: &dyn std::error::Error| Failure::Failed {
         message: format!(
             "read {}: {}",
@@ -53,7 +63,7 @@ pub(super) fn run(
         Box::new(File::open(path).map_err(|error| unreadable(&error))?)
     };
     let mut reader = Reader::new(input).map_err(|error| unreadable(&error))?;
-    let mut replay = Replay::new(args, netnses, expression)?;
+    let mut replay = Replay::new(args, meant, expression)?;
     let read = replay.all(&mut reader)?;
     replay.finish()?;
     read.map_err(|error| unreadable(&error))
@@ -132,9 +142,29 @@ impl Filters {
     }
 }
 
+/// Which namespaces of a file are meant, by their names alone.
+struct Meant {
+    names: Vec<Pattern>,
+    pods: Option<Pods>,
+}
+
+impl Meant {
+    fn has(&self, netns: &str, iface: &str) -> bool {
+        // Only pods' names have a Kubernetes namespace in front.
+        let (namespace, pod) = netns.split_once('/').unwrap_or(("", netns));
+        let is_pod = match &self.pods {
+            None => true,
+            Some(Pods::OfAny) => !namespace.is_empty(),
+            Some(Pods::Of(pattern)) => pattern.matches(namespace),
+        };
+        let is_called = |name: &Pattern| [netns, iface, pod].iter().any(|one| name.matches(one));
+        is_pod && (self.names.is_empty() || self.names.iter().any(is_called))
+    }
+}
+
 struct Replay<'a> {
     args: &'a CaptureArgs,
-    netnses: HashSet<String>,
+    meant: Meant,
     filters: Filters,
     ifaces: Vec<CaptureIface>,
     /// Made with the first packet, when the interfaces are known.
@@ -147,15 +177,11 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(
-        args: &'a CaptureArgs,
-        netnses: HashSet<String>,
-        expression: String,
-    ) -> Result<Self, Failure> {
+    fn new(args: &'a CaptureArgs, meant: Meant, expression: String) -> Result<Self, Failure> {
         Ok(Self {
             filters: Filters::new(expression, args.snaplen())?,
             args,
-            netnses,
+            meant,
             ifaces: Vec::new(),
             writer: None,
             introduced: 0,
@@ -214,9 +240,7 @@ impl<'a> Replay<'a> {
             return Ok(());
         };
         let bits = self.args.direction.bits();
-        let is_meant = (self.netnses.is_empty()
-            || self.netnses.contains(&iface.netns)
-            || self.netnses.contains(&iface.name))
+        let is_meant = self.meant.has(&iface.netns, &iface.name)
             && packet
                 .direction
                 .is_none_or(|direction| bits & 1 << direction as u32 != 0)

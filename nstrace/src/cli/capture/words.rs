@@ -1,6 +1,6 @@
 //! Which words are TARGETs, and which are the filter.
 
-use crate::topology::target::{Target, TargetError};
+use crate::topology::target::{PREFIXES, Target, TargetError};
 
 /// Words that begin an expression of pcap-filter(7), beside those that are no words. A namespace of
 /// such a name is meant by `netns:NAME`.
@@ -90,9 +90,6 @@ const KEYWORDS: [&str; 81] = [
 const MORE_KEYWORDS: [&str; 10] = [
     "type", "udp", "vlan", "vrrp", "vxlan", "wlan", "rnr", "rulenum", "rset", "srnr",
 ];
-/// Prefixes of TARGETs, after which anything may stand.
-const PREFIXES: [&str; 4] = ["netns:", "inode:", "pid:", "if:"];
-
 /// TARGETs, and the expression, empty if there is none.
 pub(super) fn split(
     words: &[String],
@@ -116,11 +113,16 @@ fn begins_filter(word: &str) -> bool {
     if PREFIXES.iter().any(|prefix| word.starts_with(prefix)) {
         return false;
     }
-    let is_name = |c: char| c.is_alphanumeric() || "._-/:@%".contains(c);
+    // `*` and `?` make a pattern of a name; behind a keyword or a number, `*` is arithmetic.
+    let is_name = |c: char| c.is_alphanumeric() || "._-/:@%*?".contains(c);
+    let front = word.split(['*', '?']).next().unwrap_or_default();
+    let is_number =
+        !front.is_empty() && front.len() < word.len() && front.bytes().all(|b| b.is_ascii_digit());
     !word.chars().all(is_name)
         || word.is_empty()
-        || KEYWORDS.contains(&word)
-        || MORE_KEYWORDS.contains(&word)
+        || is_number
+        || KEYWORDS.contains(&front)
+        || MORE_KEYWORDS.contains(&front)
 }
 
 #[cfg(test)]
@@ -149,6 +151,17 @@ mod tests {
         check("pid:7(sh) udp", &["pid:7"], "udp");
         check("netns:tcp tcp", &["netns:tcp"], "tcp");
         check("if:veth1 ip6", &["if:veth1"], "ip6");
+        check("pod/web ctr/tcp arp", &["pod/web", "ctr/tcp"], "arp");
+        check("ip:192.0.2.7 ip", &["ip:192.0.2.7"], "ip");
+    }
+
+    #[test]
+    fn a_pattern_is_a_target_and_arithmetic_is_not() {
+        check("shop/* tcp", &["shop/*"], "tcp");
+        check("web-? * udp", &["web-?", "*"], "udp");
+        check("pod/web-[0-9] icmp", &["pod/web-[0-9]"], "icmp");
+        check("len*2 > 4", &[], "len*2 > 4");
+        check("2*3 = 6", &[], "2*3 = 6");
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod session;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
@@ -35,7 +35,10 @@ pub use self::{
     report::{Attached, IfaceReport, Report},
     session::{CaptureConfig, CaptureEvent, Loaded, Session},
 };
-use super::{EngineError, Host, Scanner, Scans, Signals};
+use super::{
+    EngineError, Host, Signals,
+    follow::{Follower, Looked},
+};
 
 /// A capture, and what goes on around it.
 #[derive(Debug)]
@@ -96,9 +99,7 @@ enum Event {
     Report(Result<Report, oneshot::error::RecvError>),
     Flush,
     Session(CaptureEvent),
-    Hint,
-    ScanDue,
-    Scanned(Result<crate::topology::model::Topology, crate::topology::discover::DiscoverError>),
+    Looked(Looked),
     Broken(&'static str),
     Tick,
     Over,
@@ -122,28 +123,15 @@ pub async fn run(
     outputs: Outputs,
     signals: CaptureSignals,
 ) -> Result<Ended, EngineError> {
-    let Host {
-        topology,
-        discoverer,
-        watcher,
-        hints,
-        took,
-    } = host;
-    let scanner = Scanner::start(discoverer, watcher.changed())
-        .map_err(|error| EngineError::Start(format!("look for namespaces: {error}")))?;
+    let (follower, topology) = Follower::start(host, plan.full_check)?;
     let session = Session::start(loaded, outputs, &topology)?;
     drop(topology);
     let now = TokioInstant::now();
     let mut run = Run {
         session,
-        scanner,
-        scans: Scans::new(now, took, plan.full_check),
-        hints,
-        watcher,
+        follower,
         signals,
         asked: None,
-        hinted: None,
-        looking_since: Instant::now(),
         over: plan.duration.map(|duration| now + duration),
         tick: (!plan.is_quiet && !plan.prints && io::stderr().is_terminal()).then(|| now + TICK),
         is_quiet: plan.is_quiet,
@@ -170,16 +158,9 @@ pub async fn run(
 
 struct Run {
     session: Session,
-    scanner: Scanner,
-    scans: Scans,
-    hints: tokio::sync::mpsc::Receiver<crate::sys::watch::Hint>,
-    watcher: crate::sys::watch::Watcher,
+    follower: Follower,
     signals: CaptureSignals,
     asked: Option<oneshot::Receiver<Report>>,
-    /// The first event since the last look began.
-    hinted: Option<Instant>,
-    /// The same of the look that is under way: what it finds new was there then.
-    looking_since: Instant,
     over: Option<TokioInstant>,
     tick: Option<TokioInstant>,
     is_quiet: bool,
@@ -214,29 +195,10 @@ impl Run {
                 Event::Session(CaptureEvent::Broken(thread)) | Event::Broken(thread) => {
                     return Err(EngineError::Broken(thread));
                 }
-                Event::Hint => {
-                    self.hinted.get_or_insert_with(Instant::now);
-                    self.scans.ask(TokioInstant::now());
-                }
-                Event::ScanDue => {
-                    if self.scans.start(TokioInstant::now()) {
-                        self.watcher.changed().set_everywhere();
-                    }
-                    self.looking_since = self.hinted.take().unwrap_or_else(Instant::now);
-                    self.scanner.request();
-                }
-                Event::Scanned(result) => {
-                    self.scans.end(TokioInstant::now());
-                    match result {
-                        Ok(topology) => {
-                            self.session.follow(&topology, self.looking_since);
-                            self.say_when_settled();
-                        }
-                        Err(error) => {
-                            let why = crate::error_chain(&error);
-                            tracing::warn!(why, "looking for namespaces failed; trying again");
-                            self.scans.ask(TokioInstant::now());
-                        }
+                Event::Looked(Looked { topology, since }) => {
+                    if let Ok(topology) = topology {
+                        self.session.follow(&topology, since);
+                        self.say_when_settled();
                     }
                     if !self.follows && self.session.is_empty() {
                         ended.is_gone = true;
@@ -250,22 +212,16 @@ impl Run {
 
     async fn next(&mut self) -> Event {
         let never = TokioInstant::now() + Duration::from_hours(24);
-        let scan_due = self.scans.due().unwrap_or(never);
-        let [interrupt, terminate, hangup] = &mut self.signals.end.0;
         tokio::select! {
             // In this order: an end is not delayed by what keeps coming.
             biased;
-            _ = interrupt.recv() => Event::Stop,
-            _ = terminate.recv() => Event::Stop,
-            _ = hangup.recv() => Event::Stop,
+            () = self.signals.end.any() => Event::Stop,
             () = sleep_until(self.over.unwrap_or(never)), if self.over.is_some() => Event::Over,
             _ = self.signals.report.recv() => Event::AskReport,
             _ = self.signals.flush.recv() => Event::Flush,
             report = answer(&mut self.asked) => Event::Report(report),
             event = self.session.next() => Event::Session(event),
-            scan = self.scanner.results.recv() => scan.map_or(Event::Broken("scan"), Event::Scanned),
-            Some(crate::sys::watch::Hint) = self.hints.recv() => Event::Hint,
-            () = sleep_until(scan_due) => Event::ScanDue,
+            looked = self.follower.next() => looked.map_or(Event::Broken("scan"), Event::Looked),
             () = sleep_until(self.tick.unwrap_or(never)), if self.tick.is_some() => Event::Tick,
         }
     }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::topology::model::{Ifindex, Link};
+use crate::topology::model::{
+    Container, Identity, Iface, Ifindex, Init, Kind, Link, NetnsInode, Nsid, Peer, Runtime, Watch,
+};
 
 fn link(ifindex: u32, name: &str, kind: &str, addresses: &[&str]) -> Link {
     Link {
@@ -49,7 +51,7 @@ fn netns(name: &str, kind: Kind, identity: Identity, interfaces: Vec<Iface>) -> 
         kind,
         paths: Vec::new(),
         pids: Vec::new(),
-        container: None,
+        containers: Vec::new(),
         interfaces,
     }
 }
@@ -85,14 +87,19 @@ fn small() -> Vec<Netns> {
         nsid: Some(Nsid(0)),
         paths: vec![PathBuf::from("/run/docker/netns/0123456789ab")],
         pids: vec![4242, 4250],
-        container: Some(Container {
-            runtime: "docker".to_owned(),
-            id: "fedcba9876543210".to_owned(),
-            name: "web".to_owned(),
+        containers: vec![Container {
             image: "busybox:latest".to_owned(),
-            pid: Some(4242),
+            init: Some(Init {
+                pid: 4242,
+                started: 1,
+            }),
             inode: Some(NetnsInode(4_026_532_200)),
-        }),
+            ..Container::new(
+                Runtime::Docker,
+                "fedcba9876543210".to_owned(),
+                "web".to_owned(),
+            )
+        }],
         interfaces: vec![
             loopback(),
             Iface {
@@ -151,14 +158,14 @@ fn a_table_without_headers_is_as_wide_as_its_rows() {
 }
 
 const WIDE_TABLE: &str = "\
-NAME    KIND            INODE  NSID   PID  INTERFACE  IFINDEX  TYPE      STATE      MTU  MAC                ADDRESS                                  PEER      MASTER  WATCH                                IMAGE
-host    host       4026531840     -     1  lo               1  loopback  unknown  65536  -                  127.0.0.1/8                              -         -       none: loopback                       -
-host    host       4026531840     -     1  br0              4  bridge    up        1500  02:00:00:00:00:04  198.18.0.1/24                            -         -       none: the host's own                 -
-host    host       4026531840     -     1  veth1a2b        14  veth      up        1500  02:00:00:00:00:0e  -                                        eth0      -       none: the host's end of a veth pair  -
-blue    named      4026532300     -     -  lo               1  loopback  unknown  65536  -                  127.0.0.1/8                              -         -       none: loopback                       -
-nsid:7  unnamed             -     7     -  -                -  -         -            -  -                  -                                        -         -       unknown                              -
-web     container  4026532200     0  4242  lo               1  loopback  unknown  65536  -                  127.0.0.1/8                              -         -       none: loopback                       busybox:latest
-web     container  4026532200     0  4242  eth0             2  veth      up        1500  02:00:00:00:00:02  198.18.0.2/24 fe80::2/64 2001:db8::2/64  veth1a2b  br0     host-veth                            busybox:latest
+NAME    KIND            INODE  NSID   PID  INTERFACE  IFINDEX  TYPE      STATE      MTU  MAC                ADDRESS                                  PEER      MASTER  WATCH                                IMAGE           RUNTIME  CONTAINERS  LABELS
+host    host       4026531840     -     1  lo               1  loopback  unknown  65536  -                  127.0.0.1/8                              -         -       none: loopback                       -               -        -           -
+host    host       4026531840     -     1  br0              4  bridge    up        1500  02:00:00:00:00:04  198.18.0.1/24                            -         -       none: the host's own                 -               -        -           -
+host    host       4026531840     -     1  veth1a2b        14  veth      up        1500  02:00:00:00:00:0e  -                                        eth0      -       none: the host's end of a veth pair  -               -        -           -
+blue    named      4026532300     -     -  lo               1  loopback  unknown  65536  -                  127.0.0.1/8                              -         -       none: loopback                       -               -        -           -
+nsid:7  unnamed             -     7     -  -                -  -         -            -  -                  -                                        -         -       unknown                              -               -        -           -
+web     container  4026532200     0  4242  lo               1  loopback  unknown  65536  -                  127.0.0.1/8                              -         -       none: loopback                       busybox:latest  docker   web         -
+web     container  4026532200     0  4242  eth0             2  veth      up        1500  02:00:00:00:00:02  198.18.0.2/24 fe80::2/64 2001:db8::2/64  veth1a2b  br0     host-veth                            busybox:latest  docker   web         -
 ";
 
 #[test]
@@ -175,14 +182,14 @@ fn names_alone_are_one_a_line() {
 }
 
 const CSV: &str = "\
-name,kind,inode,nsid,pid,interface,ifindex,type,state,mtu,mac,address,peer,master,watch,image
-host,host,4026531840,-,1,lo,1,loopback,unknown,65536,-,127.0.0.1/8,-,-,none: loopback,-
-host,host,4026531840,-,1,br0,4,bridge,up,1500,02:00:00:00:00:04,198.18.0.1/24,-,-,none: the host's own,-
-host,host,4026531840,-,1,veth1a2b,14,veth,up,1500,02:00:00:00:00:0e,-,eth0,-,none: the host's end of a veth pair,-
-blue,named,4026532300,-,-,lo,1,loopback,unknown,65536,-,127.0.0.1/8,-,-,none: loopback,-
-nsid:7,unnamed,-,7,-,-,-,-,-,-,-,-,-,-,unknown,-
-web,container,4026532200,0,4242,lo,1,loopback,unknown,65536,-,127.0.0.1/8,-,-,none: loopback,busybox:latest
-web,container,4026532200,0,4242,eth0,2,veth,up,1500,02:00:00:00:00:02,198.18.0.2/24 fe80::2/64 2001:db8::2/64,veth1a2b,br0,host-veth,busybox:latest
+name,kind,inode,nsid,pid,interface,ifindex,type,state,mtu,mac,address,peer,master,watch,image,runtime,containers,labels
+host,host,4026531840,-,1,lo,1,loopback,unknown,65536,-,127.0.0.1/8,-,-,none: loopback,-,-,-,-
+host,host,4026531840,-,1,br0,4,bridge,up,1500,02:00:00:00:00:04,198.18.0.1/24,-,-,none: the host's own,-,-,-,-
+host,host,4026531840,-,1,veth1a2b,14,veth,up,1500,02:00:00:00:00:0e,-,eth0,-,none: the host's end of a veth pair,-,-,-,-
+blue,named,4026532300,-,-,lo,1,loopback,unknown,65536,-,127.0.0.1/8,-,-,none: loopback,-,-,-,-
+nsid:7,unnamed,-,7,-,-,-,-,-,-,-,-,-,-,unknown,-,-,-,-
+web,container,4026532200,0,4242,lo,1,loopback,unknown,65536,-,127.0.0.1/8,-,-,none: loopback,busybox:latest,docker,web,-
+web,container,4026532200,0,4242,eth0,2,veth,up,1500,02:00:00:00:00:02,198.18.0.2/24 fe80::2/64 2001:db8::2/64,veth1a2b,br0,host-veth,busybox:latest,docker,web,-
 ";
 
 #[test]
@@ -207,6 +214,50 @@ fn loopback_record() -> Value {
     })
 }
 
+fn web_record(lo: &Value) -> Value {
+    json!({
+        "name": "web",
+        "kind": "container",
+        "inode": 4_026_532_200_u32,
+        "nsid": 0,
+        "paths": ["/run/docker/netns/0123456789ab"],
+        "pids": [4242, 4250],
+        "container": {
+            "runtime": "docker",
+            "id": "fedcba9876543210",
+            "name": "web",
+            "image": "busybox:latest",
+        },
+        "pod": null,
+        "containers": [{
+            "runtime": "docker",
+            "id": "fedcba9876543210",
+            "name": "web",
+            "image": "busybox:latest",
+            "pod": null,
+            "sandbox": false,
+            "pid": 4242,
+            "user": null,
+            "labels": {},
+        }],
+        "interfaces": [
+            lo,
+            {
+                "name": "eth0",
+                "ifindex": 2,
+                "kind": "veth",
+                "mac": "02:00:00:00:00:02",
+                "mtu": 1500,
+                "state": "up",
+                "addresses": ["198.18.0.2/24", "fe80::2/64", "2001:db8::2/64"],
+                "peer": { "name": "veth1a2b", "ifindex": 14, "master": "br0" },
+                "watch": "host-veth",
+                "why": null,
+            },
+        ],
+    })
+}
+
 fn document() -> Value {
     let lo = loopback_record();
     json!({
@@ -220,6 +271,8 @@ fn document() -> Value {
                 "paths": [],
                 "pids": [1, 800],
                 "container": null,
+                "pod": null,
+                "containers": [],
                 "interfaces": [
                     lo,
                     {
@@ -256,6 +309,8 @@ fn document() -> Value {
                 "paths": [],
                 "pids": [],
                 "container": null,
+                "pod": null,
+                "containers": [],
                 "interfaces": [lo],
             },
             {
@@ -266,37 +321,11 @@ fn document() -> Value {
                 "paths": [],
                 "pids": [],
                 "container": null,
+                "pod": null,
+                "containers": [],
                 "interfaces": [],
             },
-            {
-                "name": "web",
-                "kind": "container",
-                "inode": 4_026_532_200_u32,
-                "nsid": 0,
-                "paths": ["/run/docker/netns/0123456789ab"],
-                "pids": [4242, 4250],
-                "container": {
-                    "runtime": "docker",
-                    "id": "fedcba9876543210",
-                    "name": "web",
-                    "image": "busybox:latest",
-                },
-                "interfaces": [
-                    lo,
-                    {
-                        "name": "eth0",
-                        "ifindex": 2,
-                        "kind": "veth",
-                        "mac": "02:00:00:00:00:02",
-                        "mtu": 1500,
-                        "state": "up",
-                        "addresses": ["198.18.0.2/24", "fe80::2/64", "2001:db8::2/64"],
-                        "peer": { "name": "veth1a2b", "ifindex": 14, "master": "br0" },
-                        "watch": "host-veth",
-                        "why": null,
-                    },
-                ],
-            },
+            web_record(&lo),
         ],
         "warnings": ["odd"],
     })
@@ -324,6 +353,8 @@ namespaces:
   paths: []
   pids: []
   container: null
+  pod: null
+  containers: []
   interfaces: []
 - name: web
   kind: container
@@ -339,6 +370,17 @@ namespaces:
     id: fedcba9876543210
     name: web
     image: busybox:latest
+  pod: null
+  containers:
+  - runtime: docker
+    id: fedcba9876543210
+    name: web
+    image: busybox:latest
+    pod: null
+    sandbox: false
+    pid: 4242
+    user: null
+    labels: {}
   interfaces:
   - name: lo
     ifindex: 1
@@ -397,14 +439,12 @@ fn nothing_gives_headers_or_an_empty_document() {
 fn hostile() -> Netns {
     let evil = |what: &str| format!("{what}\x1b[31m\n\u{202e},\"");
     Netns {
-        container: Some(Container {
-            runtime: "docker".to_owned(),
-            id: "0123".to_owned(),
-            name: evil("name"),
+        containers: vec![Container {
             image: evil("image"),
-            pid: None,
+            init: None,
             inode: None,
-        }),
+            ..Container::new(Runtime::Docker, "0123".to_owned(), evil("name"))
+        }],
         paths: vec![PathBuf::from(evil("/run/netns/path"))],
         interfaces: vec![
             Iface {

@@ -10,15 +10,15 @@ use crate::{
     packet::{CaptureIface, LinkType},
     topology::{
         model::{Netns, Topology},
-        target::Target,
+        target::Selection,
     },
 };
 
 /// What is the same for every interface of a capture.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    /// What to capture; everything if empty.
-    pub targets: Vec<Target>,
+    /// What to capture.
+    pub selection: Selection,
     /// Whether interfaces that come later are taken in.
     pub follows: bool,
     /// The expression, as typed.
@@ -69,7 +69,7 @@ impl CaptureState {
     /// Takes in what the host looks like, and gives what is new. What is new was there at `appeared`
     /// at the latest.
     pub fn follow(&mut self, topology: &Topology, appeared: Duration) -> Vec<NewIface> {
-        let mut seen = wanted::meant(&self.scope.targets, topology);
+        let mut seen = wanted::meant(&self.scope.selection, topology);
         self.live.retain(|key, live| {
             let stays = seen
                 .get(&key.ifindex)
@@ -134,10 +134,18 @@ impl CaptureState {
 
     fn describe(&self, (netns, iface, peer): Meant<'_>) -> CaptureIface {
         let mut said = vec![format!("netns {}", netns.name)];
-        if let Some(container) = &netns.container {
-            let id: String = container.id.chars().take(12).collect();
-            said.push(format!("{} container {id}", container.runtime));
-            said.push(format!("image {}", container.image));
+        for container in &netns.containers {
+            let (runtime, id) = (container.runtime, container.short_id());
+            said.push(if container.is_sandbox {
+                format!("{runtime} sandbox {id}")
+            } else if container.name == netns.name {
+                format!("{runtime} container {id}")
+            } else {
+                format!("{runtime} container {} {id}", container.name)
+            });
+            if !container.image.is_empty() {
+                said.push(format!("image {}", container.image));
+            }
         }
         if let Some(inode) = netns.identity.inode() {
             said.push(format!("inode {}", inode.0));

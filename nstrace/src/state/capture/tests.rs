@@ -3,15 +3,16 @@
 use super::*;
 use crate::{
     state::tests::{netns, topology},
-    topology::model::{Container, Ifindex},
+    topology::model::{Container, Ifindex, Runtime},
 };
 
 fn scope(targets: &[&str], follows: bool) -> Scope {
     Scope {
-        targets: targets
+        selection: targets
             .iter()
             .map(|target| target.parse().expect("a TARGET"))
-            .collect(),
+            .collect::<Vec<_>>()
+            .into(),
         follows,
         filter: Some("arp".to_owned()),
         snaplen: 96,
@@ -77,14 +78,16 @@ fn another_interface_with_the_same_ifindex_is_another() {
 #[test]
 fn an_interface_is_described_with_all_that_tells_it_from_others() {
     let mut web = netns("web", 7, 13);
-    web.container = Some(Container {
-        runtime: "docker".to_owned(),
-        id: "0123456789abcdef".to_owned(),
-        name: "web".to_owned(),
+    web.containers = vec![Container {
         image: "nginx:1".to_owned(),
-        pid: None,
+        init: None,
         inode: None,
-    });
+        ..Container::new(
+            Runtime::Docker,
+            "0123456789abcdef".to_owned(),
+            "web".to_owned(),
+        )
+    }];
     let link = &mut web.interfaces[0].link;
     link.mac = Some("02:00:00:00:00:0a".to_owned());
     link.addresses = vec!["192.0.2.10/24".to_owned(), "fe80::1/64".to_owned()];

@@ -64,7 +64,7 @@ fn received(packets: u64, bytes: u64) -> std::vec::IntoIter<CpuCounters> {
 /// A state that tells of flows, with web and db attached at second 1.
 #[track_caller]
 fn two_attached() -> (State, [IfaceKey; 2]) {
-    let mut state = State::new(Vec::new(), FLOW_SETTINGS);
+    let mut state = State::new(Selection::default(), FLOW_SETTINGS);
     let two = topology(vec![netns("web", 7, 13), netns("db", 8, 14)]);
     state.follow(&two, at(0));
     let [web, db] = state.wanted()[..] else {
@@ -168,7 +168,7 @@ fn as_many_flows_are_shown_as_are_asked_for_and_the_others_are_other() {
 
 #[test]
 fn flows_that_are_known_before_their_row_is_attached_are_its_own() {
-    let mut state = State::new(Vec::new(), FLOW_SETTINGS);
+    let mut state = State::new(Selection::default(), FLOW_SETTINGS);
     state.follow(&topology(vec![netns("web", 7, 13)]), at(0));
     let web = only_wanted(&state);
     state.spilled(0, &[spill(flow(WEB, 1), 1, 100)], 0);

@@ -9,7 +9,10 @@ use proptest::prelude::*;
 use zerocopy::FromZeros as _;
 
 use super::{snapshot::RowSnapshot, *};
-use crate::topology::model::{Container, Identity, Kind, Link, NetnsInode, Nsid, Watch};
+use crate::topology::{
+    model::{Container, Identity, Init, Kind, Link, NetnsInode, Nsid, Runtime, Watch},
+    target::{Pattern, Target},
+};
 
 const SETTINGS: Settings = Settings {
     window: Duration::from_millis(10),
@@ -40,7 +43,7 @@ pub(super) fn netns(name: &str, inode: u32, host_ifindex: u32) -> Netns {
         kind: Kind::Named,
         paths: Vec::new(),
         pids: Vec::new(),
-        container: None,
+        containers: Vec::new(),
         interfaces: vec![Iface {
             link,
             peer: Some(Peer {
@@ -61,7 +64,7 @@ pub(super) fn topology(netnses: Vec<Netns>) -> Topology {
 }
 
 fn watch_all() -> State {
-    State::new(Vec::new(), SETTINGS)
+    State::new(Selection::default(), SETTINGS)
 }
 
 /// A state that has attached `netns` in slot 3 at second 1, and its key.
@@ -340,14 +343,19 @@ fn a_new_name_of_anything_keeps_the_row_and_its_totals() {
     check_kept(netns("web", 7, 13), netns("web", 7, 13));
     check_kept(netns("web", 7, 13), netns("shop", 7, 13));
     let mut renamed = netns("shop", 7, 13);
-    renamed.container = Some(Container {
-        runtime: "docker".to_owned(),
-        id: "0123456789abcdef".to_owned(),
-        name: "shop".to_owned(),
+    renamed.containers = vec![Container {
         image: "busybox:latest".to_owned(),
-        pid: Some(42),
+        init: Some(Init {
+            pid: 42,
+            started: 1,
+        }),
         inode: Some(NetnsInode(7)),
-    });
+        ..Container::new(
+            Runtime::Docker,
+            "0123456789abcdef".to_owned(),
+            "shop".to_owned(),
+        )
+    }];
     renamed.kind = Kind::Container;
     renamed.interfaces[0].link.name = "net0".to_owned();
     check_kept(netns("web", 7, 13), renamed);
@@ -407,7 +415,7 @@ fn targets_restrict_what_is_watched() {
     #[track_caller]
     fn check(words: &[&str], expected: &[u32]) {
         let targets = words.iter().map(|word| word.parse().expect("a TARGET"));
-        let mut state = State::new(targets.collect(), SETTINGS);
+        let mut state = State::new(targets.collect::<Vec<_>>().into(), SETTINGS);
         let all = [("web", 7, 13), ("db", 8, 14), ("web", 9, 15)];
         let all = all.map(|(name, inode, ifindex)| netns(name, inode, ifindex));
         state.follow(&topology(all.to_vec()), at(0));
@@ -427,7 +435,7 @@ fn targets_restrict_what_is_watched() {
 
 #[test]
 fn a_namespace_that_loses_the_name_it_was_watched_by_is_gone() {
-    let mut state = State::new(vec![Target::Name("web".to_owned())], SETTINGS);
+    let mut state = State::new(vec![Target::Name(Pattern::exact("web"))].into(), SETTINGS);
     state.follow(&topology(vec![netns("web", 7, 13)]), at(0));
     let key = only_wanted(&state);
     state.follow(&topology(vec![netns("shop", 7, 13)]), at(1));
@@ -642,17 +650,20 @@ proptest! {
 
 #[test]
 fn a_name_counts_before_the_start_of_an_id_while_following_too() {
-    let mut state = State::new(vec![Target::Name("beef".to_owned())], SETTINGS);
+    let mut state = State::new(vec![Target::Name(Pattern::exact("beef"))].into(), SETTINGS);
     let container = Container {
-        runtime: "docker".to_owned(),
-        id: "beef0123456789".to_owned(),
-        name: "web".to_owned(),
         image: "busybox".to_owned(),
-        pid: None,
+        init: None,
         inode: None,
+        ..Container::new(
+            Runtime::Docker,
+            "beef0123456789".to_owned(),
+            "web".to_owned(),
+        )
     };
     let mut web = netns("web", 8, 14);
-    web.container = Some(container);
+    web.containers = vec![container];
+    web.kind = Kind::Container;
     let topology = topology(vec![netns("beef", 7, 13), web]);
     state.follow(&topology, Duration::ZERO);
     assert_eq!(state.wanted().len(), 1);

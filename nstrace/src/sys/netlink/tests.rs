@@ -455,7 +455,11 @@ fn recorded_interfaces_without_a_host_end_say_why() {
         why,
         [
             ("ut-a", "lo", "loopback"),
-            ("ut-a", "tun0", "tun: it has no host end"),
+            (
+                "ut-a",
+                "tun0",
+                "tun: a process (slirp4netns, pasta, a VPN) carries its packets, and it has no host end"
+            ),
             (
                 "ut-a",
                 "mv0",

@@ -1,188 +1,72 @@
-//! What container runtimes leave on disk about their running containers.
+//! What container runtimes leave on disk about their running containers: found, followed, read.
 //!
-//! Files need no socket and work while the runtime hangs. Docker, for now: one JSON file per
-//! container below its data root.
+//! Files need no socket and work while the runtime hangs. What is in them is for
+//! [`crate::topology::runtime`]; here is where they are, and when they change:
+//!
+//! - [`Names`] has a thread for each kind of `Source`. It looks, keeps what it found for everybody
+//!   to take, and waits for inotify to say that something has changed. Nobody ever waits for it but
+//!   the first look, and that not for long: a file system that hangs costs the names that are in it,
+//!   nothing else.
+//! - `Root` reads: bounded in size and number, no symbolic link out of the root, nothing but regular
+//!   files, so that who may write there can neither keep us nor have us read something else.
 
-use std::{
-    collections::HashMap,
-    fs::{self, File},
-    io::{self, ErrorKind, Read as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
-};
+mod bundles;
+mod docker;
+mod names;
+mod root;
+mod storage;
+mod watch;
 
-use serde::Deserialize;
+use std::path::PathBuf;
 
-use super::{netns::Netns, proc};
-use crate::topology::model::Container;
+pub use names::Names;
 
-/// Docker's data root where nothing else is said.
-const DOCKER_ROOT: &str = "/var/lib/docker";
-/// Docker's settings, which may move the data root.
-const DOCKER_SETTINGS: &str = "/etc/docker/daemon.json";
-/// A container's file holds its settings and labels: tens of kilobytes at most.
-const MAX_FILE: u64 = 4 << 20;
+use crate::topology::model::{Container, Init};
 
-#[derive(Deserialize)]
-struct Settings {
-    #[serde(rename = "data-root")]
-    data_root: Option<PathBuf>,
+/// Where runtimes keep their files, beside where they do by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roots {
+    /// Data roots of Docker.
+    pub docker: Vec<PathBuf>,
+    /// State directories of containerd.
+    pub containerd: Vec<PathBuf>,
+    /// Run roots of containers/storage, which Podman and CRI-O use.
+    pub storage_run: Vec<PathBuf>,
+    /// Graph roots of containers/storage.
+    pub storage_graph: Vec<PathBuf>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct DockerContainer {
-    #[serde(rename = "ID")]
-    id: String,
-    name: String,
-    state: State,
-    config: Config,
-    network_settings: Option<NetworkSettings>,
+/// What a source has found by one look.
+#[derive(Debug, Default)]
+struct Found {
+    containers: Vec<Container>,
+    warnings: Vec<String>,
+    /// Where changes show.
+    dirs: Vec<PathBuf>,
+    /// Something is not written to its end yet: to be looked at again soon.
+    is_unfinished: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct State {
-    running: bool,
-    pid: u32,
+/// A kind of place where a runtime keeps its files.
+trait Source: Send {
+    /// What it is called where it does not answer.
+    fn name(&self) -> &'static str;
+
+    /// Looks at every container. What is known of files that have not changed is not read again,
+    /// unless `afresh`.
+    fn look(&mut self, afresh: bool) -> Found;
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Config {
-    image: String,
-}
+/// Finds the first process of a container by its pid and id: [`init`], but for tests.
+type FindInit = fn(u32, &str) -> Option<Init>;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct NetworkSettings {
-    sandbox_key: Option<PathBuf>,
-}
-
-/// Docker's data root: what its settings say, else the default.
-#[must_use]
-pub fn docker_root() -> PathBuf {
-    read_bounded(Path::new(DOCKER_SETTINGS))
-        .ok()
-        .and_then(|settings| {
-            serde_json::from_slice::<Settings>(&settings)
-                .ok()?
-                .data_root
-        })
-        .unwrap_or_else(|| PathBuf::from(DOCKER_ROOT))
-}
-
-/// A file as it was when it was read: its inode, size, and time of change. Docker replaces a
-/// container's file rather than to write into it.
-type Stamp = (u64, u64, i64, i64);
-
-/// The containers below a Docker data root.
-#[derive(Debug)]
-pub struct Docker {
-    root: PathBuf,
-    known: HashMap<PathBuf, (Stamp, Option<Container>)>,
-}
-
-impl Docker {
-    /// Nothing is read yet.
-    #[must_use]
-    pub fn new(root: PathBuf) -> Self {
-        Self {
-            root,
-            known: HashMap::new(),
-        }
-    }
-
-    /// Has the next look read each file again.
-    pub fn forget(&mut self) {
-        self.known.clear();
-    }
-
-    /// The running containers; what is known of a file that has not changed is not read again.
-    /// What cannot be read is said in `warnings`; a host without Docker has none.
-    pub fn containers(&mut self, warnings: &mut Vec<String>) -> Vec<Container> {
-        let dir = self.root.join("containers");
-        let entries = match fs::read_dir(&dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
-            Err(error) => {
-                warnings.push(format!(
-                    "no container names from {}: {error}",
-                    dir.display()
-                ));
-                return Vec::new();
-            }
-        };
-        let mut before = std::mem::take(&mut self.known);
-        let mut found = Vec::new();
-        for entry in entries.flatten() {
-            let path = entry.path().join("config.v2.json");
-            let stamp = stamp(&path);
-            let known = before.remove(&path);
-            if let Some((known, container)) = known.filter(|(known, _)| Some(*known) == stamp) {
-                found.extend(container.clone());
-                self.known.insert(path, (known, container));
-                continue;
-            }
-            match container(&path) {
-                Ok(container) => {
-                    // One whose namespace is not there yet will be asked for it again.
-                    let is_whole = container.as_ref().is_none_or(|one| one.inode.is_some());
-                    if let Some(stamp) = stamp.filter(|_| is_whole) {
-                        self.known.insert(path, (stamp, container.clone()));
-                    }
-                    found.extend(container);
-                }
-                // Removed while it was looked at, or not written yet.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => warnings.push(format!("no name from {}: {error}", path.display())),
-            }
-        }
-        found.sort_by(|a, b| a.id.cmp(&b.id));
-        found
-    }
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let file = fs::metadata(path).ok()?;
-    Some((file.ino(), file.size(), file.ctime(), file.ctime_nsec()))
-}
-
-/// Reads one container's file; `None` if it does not run.
-fn container(path: &Path) -> io::Result<Option<Container>> {
-    let read: DockerContainer = serde_json::from_slice(&read_bounded(path)?)?;
-    if !read.state.running {
-        return Ok(None);
-    }
-    // With `--network container:` there is no sandbox of its own.
-    let sandbox = read
-        .network_settings
-        .and_then(|settings| settings.sandbox_key)
-        .filter(|sandbox| !sandbox.as_os_str().is_empty());
-    let inode = sandbox.and_then(|path| Netns::open(&path).ok()?.identity().inode());
-    let id = read.id;
-    Ok(Some(Container {
-        runtime: "docker".to_owned(),
-        name: read.name.trim_start_matches('/').to_owned(),
-        image: read.config.image,
-        // After a crash the file says "running" still, and the pid may be anybody's.
-        pid: Some(read.state.pid).filter(|pid| proc::is_in_cgroup(*pid, &id)),
-        id,
-        inode,
-    }))
-}
-
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = File::options()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)?;
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(io::Error::from(ErrorKind::FileTooLarge));
-    }
-    Ok(bytes)
+/// The first process of the container `id`, if `pid` is one of its processes.
+///
+/// After a crash a file says that a container runs still, and its pid may be anybody's: the id must
+/// be in the path of the process's cgroup.
+fn init(pid: u32, id: &str) -> Option<Init> {
+    let started = super::proc::start_time(pid)?;
+    super::proc::is_in_cgroup(pid, id).then_some(Init { pid, started })
 }
 
 #[cfg(test)]

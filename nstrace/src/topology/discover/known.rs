@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{DIRS, DiscoverError};
+use super::{DIRS, DiscoverError, held::Holder};
 use crate::{
     sys::{
         netlink::RouteSocket,
@@ -31,8 +31,9 @@ pub(super) struct Known {
     pub(super) processes: Option<Processes>,
     /// Who a namespace is in which processes live.
     pub(super) of_processes: HashMap<NetnsInode, Identity>,
-    /// Command names of processes after which namespaces are called.
-    comms: HashMap<u32, String>,
+    /// Command names of processes after which namespaces are called, and the containers that
+    /// their cgroups or parents tell.
+    holders: HashMap<u32, Holder>,
     /// Ids behind which neither a file nor a process was found.
     pub(super) nameless: BTreeSet<Nsid>,
     /// Whether namespaces without an id are to be asked whether they have one by now.
@@ -113,17 +114,16 @@ impl Known {
     pub(super) fn find_holders(&mut self) -> Result<(), DiscoverError> {
         if self.processes.is_none() {
             self.of_processes.clear();
-            self.comms.clear();
+            self.holders.clear();
             self.processes = Some(proc::processes().map_err(DiscoverError::Proc)?);
         }
         self.files.get_or_insert_with(Files::list);
         Ok(())
     }
 
-    /// The command name of a process.
-    pub(super) fn comm(&mut self, pid: u32) -> String {
-        let comm = self.comms.entry(pid).or_insert_with(|| proc::comm(pid));
-        comm.clone()
+    /// What is known of a process that a namespace is called after.
+    pub(super) fn holder(&mut self, pid: u32) -> &Holder {
+        self.holders.entry(pid).or_insert_with(|| Holder::of(pid))
     }
 }
 

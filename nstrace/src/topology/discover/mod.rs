@@ -9,17 +9,20 @@
 //! the files that hold them. What is kept of a namespace is used only for that very one, by its
 //! [`Identity`](super::model::Identity), which is asked for again whenever files or processes are.
 //! Events that were lost make a look at the whole, and one is made every now and then in any case.
+//!
+//! What runtimes say of containers comes from [`Names`], which looks by itself; whatever it has found
+//! by now is put beside what this look finds. Where a container is known by its first process alone,
+//! this look asks which namespace that is in.
 
+mod held;
 mod known;
 mod look;
-
-use std::path::PathBuf;
 
 use super::model::{Facts, NETNS_DIRS, Topology};
 use crate::sys::{
     netlink::{NetlinkError, RouteSocket},
     netns::NetnsError,
-    runtime::{self, Docker},
+    runtime::Names,
     watch::Changes,
 };
 use known::Known;
@@ -49,25 +52,20 @@ pub enum DiscoverError {
 #[derive(Debug)]
 pub struct Discoverer {
     socket: RouteSocket,
-    docker: Vec<Docker>,
+    names: Names,
     known: Known,
 }
 
 impl Discoverer {
-    /// Opens what every look needs. `docker_roots` replaces the data root that Docker's settings
-    /// name.
+    /// Opens what every look needs.
     ///
     /// # Errors
     ///
     /// If no netlink socket can be made.
-    pub fn open(docker_roots: &[PathBuf]) -> Result<Self, DiscoverError> {
-        let docker_roots = match docker_roots {
-            [] => vec![runtime::docker_root()],
-            roots => roots.to_vec(),
-        };
+    pub fn open(names: Names) -> Result<Self, DiscoverError> {
         Ok(Self {
             socket: RouteSocket::open()?,
-            docker: docker_roots.into_iter().map(Docker::new).collect(),
+            names,
             known: Known::default(),
         })
     }
@@ -78,6 +76,7 @@ impl Discoverer {
     ///
     /// If the host itself cannot be looked at. A namespace that cannot is a warning.
     pub fn topology(&mut self) -> Result<Topology, DiscoverError> {
+        self.names.wait();
         self.look_again(&Changes::everywhere())
     }
 
@@ -97,12 +96,12 @@ impl Discoverer {
     fn facts(&mut self, changes: &Changes) -> Result<Facts, DiscoverError> {
         let Self {
             socket,
-            docker,
+            names,
             known,
         } = self;
         if changes.everywhere {
             *known = Known::default();
-            docker.iter_mut().for_each(Docker::forget);
+            names.check();
         }
         known.follow(changes, socket)?;
         let mut found = Look::at(known, socket)?;
@@ -117,16 +116,11 @@ impl Discoverer {
             found = Look::at(known, socket)?;
         }
         let mut facts = found.into_facts(known)?;
-        for docker in docker {
-            let containers = docker.containers(&mut facts.warnings);
-            facts.containers.extend(containers);
-        }
-        // The host alone has hundreds of processes: only what becomes a name is read.
-        for at in facts.named_after_processes() {
-            if let Some(first) = facts.netnses[at].processes.first_mut() {
-                first.comm = known.comm(first.pid);
-            }
-        }
+        let (containers, warnings) = names.current();
+        facts.containers = containers;
+        facts.warnings.extend(warnings);
+        held::find_processes(&mut facts);
+        held::name_by_processes(&mut facts, known);
         Ok(facts)
     }
 }

@@ -4,12 +4,20 @@
 //! turns them into the graph: which interface is the other end of which, what a namespace is
 //! called, and what can be watched from the host or why not. No I/O, no clock.
 
+mod container;
+mod diff;
+mod linker;
+
 use std::{
-    collections::HashMap,
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+use container::Placed;
+pub use container::{Container, Init, Network, Pod, Runtime, without_var};
+pub use diff::{Change, changes};
+use linker::Linker;
 
 /// Inode number of a namespace's nsfs file. Reused by the kernel at once: never an identity alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,23 +107,6 @@ pub struct NetnsFacts {
     pub links: Vec<Link>,
 }
 
-/// What a runtime's files say of a running container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Container {
-    /// `docker`.
-    pub runtime: String,
-    /// Full id.
-    pub id: String,
-    /// Its name as the user knows it, untrusted.
-    pub name: String,
-    /// Image reference, untrusted.
-    pub image: String,
-    /// Its first process, in the host's numbers.
-    pub pid: Option<u32>,
-    /// Inode of the namespace that the runtime's sandbox file holds.
-    pub inode: Option<NetnsInode>,
-}
-
 /// Everything that one look at the host gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -131,10 +122,10 @@ impl Facts {
     /// Where those stand that will be called by their first process.
     #[must_use]
     pub fn named_after_processes(&self) -> Vec<usize> {
-        let containers = Containers::new(&self.containers);
+        let placed = Placed::new(&self.netnses, &self.containers);
         let netnses = self.netnses.iter().enumerate();
         netnses
-            .filter(|(at, netns)| name_of(netns, *at == 0, containers.of(netns)).1 == Kind::Process)
+            .filter(|(at, netns)| name_of(netns, *at, placed.of(*at)).1 == Kind::Process)
             .map(|(at, _)| at)
             .collect()
     }
@@ -145,6 +136,8 @@ impl Facts {
 pub enum Kind {
     /// The namespace that nstrace runs in, to which the peers belong.
     Host,
+    /// A pod: of Kubernetes, whatever its runtime, or of Podman.
+    Pod,
     /// A runtime's container.
     Container,
     /// Made by `ip netns`, or bound to a file below `/run/netns`.
@@ -159,6 +152,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Host => "host",
+            Self::Pod => "pod",
             Self::Container => "container",
             Self::Named => "named",
             Self::Process => "process",
@@ -213,10 +207,70 @@ pub struct Netns {
     pub paths: Vec<PathBuf>,
     /// Processes in it.
     pub pids: Vec<u32>,
-    /// The container it belongs to.
-    pub container: Option<Container>,
+    /// The containers in it. Unless it is the host, it is called after the first: a pod's sandbox,
+    /// or whose namespace it is.
+    pub containers: Vec<Container>,
     /// Its interfaces, by ifindex.
     pub interfaces: Vec<Iface>,
+}
+
+impl Netns {
+    /// The container it is called after.
+    #[must_use]
+    pub fn container(&self) -> Option<&Container> {
+        self.containers
+            .first()
+            .filter(|_| matches!(self.kind, Kind::Pod | Kind::Container))
+    }
+
+    /// The pod it is called after.
+    #[must_use]
+    pub fn pod(&self) -> Option<&Pod> {
+        self.container()?.pod.as_ref()
+    }
+
+    /// The process that stands for it: a container's first, or the one with the lowest id.
+    #[must_use]
+    pub fn first_pid(&self) -> Option<u32> {
+        let owner = self.container().and_then(|container| container.init);
+        owner
+            .map(|init| init.pid)
+            .or_else(|| self.pids.first().copied())
+    }
+
+    /// The host, of which only the pods that use its network are wanted.
+    #[must_use]
+    pub fn with_guests_alone(&self, is_wanted: impl Fn(&Container) -> bool) -> Self {
+        let containers = self.containers.iter();
+        Self {
+            containers: containers.filter(|one| is_wanted(one)).cloned().collect(),
+            interfaces: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether it is no more than that.
+    #[must_use]
+    pub fn is_only_guests(&self) -> bool {
+        self.kind == Kind::Host && self.interfaces.is_empty() && !self.containers.is_empty()
+    }
+
+    /// Pods and lone containers that use it without its being theirs: those in the host's network.
+    /// Each once, by any of its containers.
+    #[must_use]
+    pub fn guests(&self) -> Vec<&Container> {
+        let mut guests: Vec<&Container> = Vec::new();
+        if self.kind == Kind::Host {
+            for container in &self.containers {
+                let is_of =
+                    |other: &&Container| container.pod.is_some() && other.pod == container.pod;
+                if !guests.iter().any(is_of) {
+                    guests.push(container);
+                }
+            }
+        }
+        guests
+    }
 }
 
 /// The graph: every namespace of the host, the host first, the others by name.
@@ -241,9 +295,8 @@ impl Topology {
             .iter()
             .enumerate()
             .map(|(at, netns)| {
-                let is_host = at == 0;
-                let container = linker.containers.of(netns).filter(|_| !is_host);
-                let (name, kind) = name_of(netns, is_host, container);
+                let containers = linker.placed.of(at);
+                let (name, kind) = name_of(netns, at, containers);
                 Arc::new(Netns {
                     identity: netns.identity,
                     nsid: netns.nsid,
@@ -251,7 +304,7 @@ impl Topology {
                     kind,
                     paths: netns.paths.clone(),
                     pids: netns.processes.iter().map(|process| process.pid).collect(),
-                    container: container.cloned(),
+                    containers: containers.iter().copied().cloned().collect(),
                     interfaces: netns
                         .links
                         .iter()
@@ -287,13 +340,14 @@ impl Topology {
     }
 }
 
-/// The best name: the container's, the file's below `/run/netns`, a process's, the inode's.
-fn name_of(netns: &NetnsFacts, is_host: bool, container: Option<&Container>) -> (String, Kind) {
-    if is_host {
+/// The best name: the pod's, the container's, the file's below `/run/netns`, a process's, the
+/// inode's.
+fn name_of(netns: &NetnsFacts, at: usize, containers: &[&Container]) -> (String, Kind) {
+    if at == 0 {
         return ("host".to_owned(), Kind::Host);
     }
-    if let Some(container) = container {
-        return (container.name.clone(), Kind::Container);
+    if let Some(first) = containers.first() {
+        return first.shown_as();
     }
     let file_name = netns.paths.iter().find_map(|path| netns_name(path));
     if let Some(name) = file_name {
@@ -322,177 +376,6 @@ fn netns_name(path: &Path) -> Option<String> {
             path.file_name()
                 .map(|name| name.to_string_lossy().into_owned())
         })?
-}
-
-/// Containers by what leads to them.
-struct Containers<'a> {
-    by_inode: HashMap<NetnsInode, &'a Container>,
-    /// Those without a sandbox of their own, with their place.
-    by_pid: HashMap<u32, (usize, &'a Container)>,
-}
-
-impl<'a> Containers<'a> {
-    fn new(containers: &'a [Container]) -> Self {
-        let mut by_inode = HashMap::new();
-        let mut by_pid = HashMap::new();
-        for (at, container) in containers.iter().enumerate() {
-            match (container.inode, container.pid) {
-                (Some(inode), _) => drop(by_inode.entry(inode).or_insert(container)),
-                (None, Some(pid)) => drop(by_pid.entry(pid).or_insert((at, container))),
-                (None, None) => {}
-            }
-        }
-        Self { by_inode, by_pid }
-    }
-
-    /// The container whose sandbox file or first process is in `netns`; the sandbox's owner first,
-    /// since a container that joins another's namespace has a process there too.
-    fn of(&self, netns: &NetnsFacts) -> Option<&'a Container> {
-        let inode = netns.identity.inode()?;
-        if let Some(owner) = self.by_inode.get(&inode) {
-            return Some(owner);
-        }
-        let processes = netns.processes.iter();
-        processes
-            .filter_map(|process| self.by_pid.get(&process.pid))
-            .min_by_key(|(at, _)| *at)
-            .map(|(_, container)| *container)
-    }
-}
-
-/// Finds the other end of links.
-struct Linker<'a> {
-    facts: &'a Facts,
-    containers: Containers<'a>,
-    by_nsid: HashMap<Nsid, usize>,
-    by_ifindex: HashMap<(usize, Ifindex), &'a Link>,
-}
-
-impl<'a> Linker<'a> {
-    fn new(facts: &'a Facts) -> Self {
-        let by_nsid = facts
-            .netnses
-            .iter()
-            .enumerate()
-            .skip(1)
-            .filter_map(|(at, netns)| Some((netns.nsid?, at)))
-            .collect();
-        let netnses = facts.netnses.iter().enumerate();
-        let by_ifindex = netnses
-            .flat_map(|(at, netns)| {
-                let links = netns.links.iter();
-                links.map(move |link| ((at, link.ifindex), link))
-            })
-            .collect();
-        Self {
-            facts,
-            containers: Containers::new(&facts.containers),
-            by_nsid,
-            by_ifindex,
-        }
-    }
-
-    fn link(&self, netns: usize, ifindex: Ifindex) -> Option<&'a Link> {
-        self.by_ifindex.get(&(netns, ifindex)).copied()
-    }
-
-    fn iface(&self, netns: usize, link: &Link) -> Iface {
-        let (peer, watch) = if netns == 0 {
-            self.host_end(link)
-        } else if let Some(peer) = self.host_peer(netns, link) {
-            (Some(self.describe(0, peer)), Watch::HostVeth)
-        } else {
-            (None, Watch::No(self.why_not(netns, link)))
-        };
-        Iface {
-            link: link.clone(),
-            peer,
-            watch,
-        }
-    }
-
-    fn describe(&self, netns: usize, link: &Link) -> Peer {
-        let master = link.master.and_then(|master| self.link(netns, master));
-        Peer {
-            name: link.name.clone(),
-            ifindex: link.ifindex,
-            master: master.map(|master| master.name.clone()),
-        }
-    }
-
-    /// The host's veth that names `link` of `netns` as its peer, and is named by it.
-    ///
-    /// Both ways, because eth0 commonly has the same ifindex in every pod, and because the two
-    /// dumps are not of one instant.
-    fn host_peer(&self, netns: usize, link: &Link) -> Option<&'a Link> {
-        if link.kind != "veth" || link.link_nsid.is_none() {
-            return None;
-        }
-        let nsid = self.facts.netnses.get(netns)?.nsid?;
-        let host = self.link(0, link.link?)?;
-        (host.kind == "veth" && host.link_nsid == Some(nsid) && host.link == Some(link.ifindex))
-            .then_some(host)
-    }
-
-    /// A host link: the other end where it is a veth of a namespace; never watched itself.
-    fn host_end(&self, link: &Link) -> (Option<Peer>, Watch) {
-        let other = (link.kind == "veth").then_some(link).and_then(|link| {
-            let netns = *self.by_nsid.get(&link.link_nsid?)?;
-            let other = self.link(netns, link.link?)?;
-            self.host_peer(netns, other)?;
-            Some(self.describe(netns, other))
-        });
-        let why = match other {
-            Some(_) => "the host's end of a veth pair",
-            None => "the host's own",
-        };
-        (other, Watch::No(why.to_owned()))
-    }
-
-    fn why_not(&self, netns: usize, link: &Link) -> String {
-        match (link.kind.as_str(), link.link_nsid) {
-            ("loopback", _) => "loopback".to_owned(),
-            ("veth", None) => "both ends are in this namespace".to_owned(),
-            ("veth", Some(nsid)) => self.why_not_veth(netns, link, nsid),
-            ("netkit", _) => "netkit: its packets can pass by the host's tc hooks".to_owned(),
-            (kind @ ("macvlan" | "macvtap" | "ipvlan" | "ipvtap"), _) => {
-                let parent = link.link.and_then(|parent| self.link(0, parent));
-                match parent {
-                    Some(parent) if self.is_on_host(link) => {
-                        format!("{kind} on the host's {}: it has no host end", parent.name)
-                    }
-                    _ => format!("{kind}: it has no host end"),
-                }
-            }
-            ("device", _) => "a device moved into the namespace: it has no host end".to_owned(),
-            (kind, _) => format!("{kind}: it has no host end"),
-        }
-    }
-
-    /// Whether the device that `link` names is on the host.
-    fn is_on_host(&self, link: &Link) -> bool {
-        let host = self.facts.netnses.first().and_then(|host| host.nsid);
-        link.link_nsid
-            .is_some_and(|nsid| nsid == Nsid::HOST || Some(nsid) == host)
-    }
-
-    fn why_not_veth(&self, netns: usize, link: &Link, nsid: Nsid) -> String {
-        // The nsid is relative to the host only in answers that the host gave.
-        let third = self.by_nsid.get(&nsid).copied().filter(|third| {
-            let back = link.link.and_then(|peer| self.link(*third, peer));
-            *third != netns && back.is_some_and(|back| back.link == Some(link.ifindex))
-        });
-        match third.and_then(|third| self.facts.netnses.get(third)) {
-            Some(third) => {
-                let container = self.containers.of(third);
-                format!(
-                    "its peer is in {}, not on the host",
-                    name_of(third, false, container).0
-                )
-            }
-            None => "its peer is not on the host".to_owned(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,22 @@ impl Link {
     }
 }
 
+impl Netns {
+    /// One that nothing more is known of, for the tests of every module.
+    pub(crate) fn sample(name: &str, kind: Kind, identity: Identity) -> Self {
+        Self {
+            identity,
+            nsid: None,
+            name: name.to_owned(),
+            kind,
+            paths: Vec::new(),
+            pids: Vec::new(),
+            containers: Vec::new(),
+            interfaces: Vec::new(),
+        }
+    }
+}
+
 fn link(ifindex: u32, name: &str, kind: &str) -> Link {
     Link::sample(ifindex, name, kind)
 }
@@ -71,14 +87,24 @@ fn process(pid: u32, comm: &str) -> Process {
     }
 }
 
-fn container(name: &str, pid: Option<u32>, inode: Option<u32>) -> Container {
+/// A container with a namespace of its own, which this file holds.
+fn container(name: &str, sandbox: &str) -> Container {
     Container {
-        runtime: "docker".to_owned(),
-        id: format!("{name}0123456789abcdef"),
-        name: name.to_owned(),
+        network: Network::File(PathBuf::from(sandbox)),
+        ..by_process(name, None)
+    }
+}
+
+/// A container that is known by its first process, which is in the namespace with this inode.
+fn by_process(name: &str, inode: Option<u32>) -> Container {
+    Container {
         image: "busybox:latest".to_owned(),
-        pid,
         inode: inode.map(NetnsInode),
+        ..Container::new(
+            Runtime::Docker,
+            format!("{name}0123456789abcdef"),
+            name.to_owned(),
+        )
     }
 }
 
@@ -258,7 +284,7 @@ fn a_peer_in_a_third_namespace_is_named_by_it() {
         "y0",
         "its peer is in a, not on the host",
     );
-    facts.containers = vec![container("web", None, Some(108))];
+    facts.containers = vec![by_process("web", Some(108))];
     check_why(&facts, "a", "x0", "its peer is in web, not on the host");
 }
 
@@ -313,7 +339,10 @@ fn what_has_no_host_end_says_why() {
         linked(2, "eth0", "netkit", 4, HOST_NSID),
         "netkit: its packets can pass by the host's tc hooks",
     );
-    check(link(2, "tun0", "tun"), "tun: it has no host end");
+    check(
+        link(2, "tap0", "tun"),
+        "tun: a process (slirp4netns, pasta, a VPN) carries its packets, and it has no host end",
+    );
     check(
         Link {
             link: Some(Ifindex(3)),
@@ -359,14 +388,14 @@ fn check_name(
     let found = &topology.netnses[1];
     assert_eq!((&*found.name, found.kind), (name, kind));
     let expected = containers.iter().find(|container| container.name == name);
-    assert_eq!(found.container.as_ref(), expected);
+    assert_eq!(found.container(), expected);
 }
 
 #[test]
 fn the_best_name_is_taken() {
     let both = &["/run/netns/blue", "/run/docker/netns/0123456789ab"];
     let sleep = &[process(42, "sleep"), process(43, "nc")];
-    let web = &[container("web", Some(42), Some(107))];
+    let web = &[container("web", "/var/run/docker/netns/0123456789ab")];
     check_name(both, sleep, web, "web", Kind::Container);
     check_name(both, sleep, &[], "blue", Kind::Named);
     check_name(&["/var/run/netns/blue"], sleep, &[], "blue", Kind::Named);
@@ -391,36 +420,128 @@ fn the_first_of_several_names_is_taken() {
 #[test]
 fn a_container_is_found_by_its_sandbox_and_by_its_process_only_without_one() {
     let sleep = &[process(42, "sleep")];
-    let by_pid = container("by-pid", Some(42), None);
-    let by_inode = container("by-inode", Some(7), Some(107));
-    let elsewhere = container("elsewhere", Some(42), Some(108));
+    let file = &["/run/docker/netns/ab"];
+    let by_pid = by_process("by-pid", Some(107));
+    let by_file = container("by-file", file[0]);
+    let elsewhere = container("elsewhere", "/run/docker/netns/cd");
     check_name(
-        &[],
+        file,
         sleep,
         std::slice::from_ref(&by_pid),
         "by-pid",
         Kind::Container,
     );
     check_name(
-        &[],
+        file,
         sleep,
-        std::slice::from_ref(&by_inode),
-        "by-inode",
+        std::slice::from_ref(&by_file),
+        "by-file",
         Kind::Container,
     );
-    // Its process was put into this namespace, its sandbox is another.
-    let pair = [elsewhere.clone()];
-    check_name(&[], sleep, &pair, "pid:42(sleep)", Kind::Process);
-    // A container that shares another's namespace does not take its name.
-    let all = [elsewhere, by_pid, by_inode];
-    check_name(&[], sleep, &all, "by-inode", Kind::Container);
+    // Its sandbox is another.
     check_name(
+        file,
+        sleep,
+        std::slice::from_ref(&elsewhere),
+        "pid:42(sleep)",
+        Kind::Process,
+    );
+    // A container that shares another's namespace does not take its name.
+    let all = [elsewhere, by_pid, by_file];
+    check_name(file, sleep, &all, "by-file", Kind::Container);
+    check_name(
+        file,
         &[],
-        &[],
-        &[container("none", None, None)],
+        &[by_process("none", None)],
         "netns:107",
         Kind::Unnamed,
     );
+}
+
+/// A container of a Kubernetes pod, which has its namespace from the pod's sandbox.
+fn in_pod(pod: &str, name: &str, sandbox: &str) -> Container {
+    let (namespace, pod) = pod.split_once('/').expect("NAMESPACE/POD");
+    Container {
+        pod: Some(Pod {
+            namespace: Some(namespace.to_owned()),
+            name: pod.to_owned(),
+            uid: None,
+        }),
+        network: Network::Container(sandbox.to_owned()),
+        ..Container::new(
+            Runtime::Containerd,
+            format!("{pod}-{name}"),
+            name.to_owned(),
+        )
+    }
+}
+
+/// A pod's sandbox.
+fn sandbox(pod: &str, id: &str, network: Network) -> Container {
+    Container {
+        id: id.to_owned(),
+        is_sandbox: true,
+        network,
+        ..in_pod(pod, "POD", "")
+    }
+}
+
+#[test]
+fn a_pod_is_one_namespace_with_its_containers_behind_its_sandbox() {
+    let path = "/run/netns/cni-1";
+    let inside = NetnsFacts {
+        paths: vec![PathBuf::from(path)],
+        processes: vec![process(40, "pause"), process(41, "app"), process(42, "sh")],
+        ..netns(107, None, vec![])
+    };
+    let file = Network::File(PathBuf::from("/var/run/netns/cni-1"));
+    let other = Container {
+        runtime: Runtime::Crio,
+        ..in_pod("shop/other", "app", "s1")
+    };
+    let topology = Topology::new(&Facts {
+        containers: vec![
+            in_pod("shop/web-1", "sidecar", "s1"),
+            in_pod("shop/web-1", "app", "s1"),
+            sandbox("shop/web-1", "s1", file),
+            // The same id, of another runtime; and one whose sandbox is gone.
+            other,
+            in_pod("shop/gone", "app", "s2"),
+        ],
+        ..facts(vec![], vec![inside])
+    });
+    let pod = &topology.netnses[1];
+    assert_eq!((&*pod.name, pod.kind), ("shop/web-1", Kind::Pod));
+    let names: Vec<&str> = pod.containers.iter().map(|one| &*one.name).collect();
+    assert_eq!(names, ["POD", "app", "sidecar"]);
+    assert_eq!(
+        pod.pod().map(ToString::to_string).as_deref(),
+        Some("shop/web-1")
+    );
+}
+
+#[test]
+fn pods_in_the_hosts_network_stand_with_the_host_once_each() {
+    let topology = Topology::new(&Facts {
+        containers: vec![
+            in_pod("kube-system/agent", "app", "s1"),
+            sandbox("kube-system/agent", "s1", Network::Host),
+            by_process("lone", Some(1)),
+        ],
+        ..facts(vec![], vec![])
+    });
+    let [host] = &topology.netnses[..] else {
+        panic!("{topology:?}");
+    };
+    assert_eq!((&*host.name, host.kind), ("host", Kind::Host));
+    assert_eq!(host.containers.len(), 3);
+    assert_eq!(host.container(), None);
+    let guests: Vec<String> = host
+        .guests()
+        .iter()
+        .map(|guest| guest.shown_as().0)
+        .collect();
+    assert_eq!(guests, ["kube-system/agent", "lone"]);
 }
 
 #[test]
@@ -432,13 +553,14 @@ fn the_host_is_called_host_whoever_shares_it() {
     ];
     facts.netnses[0].processes = vec![process(1, "init"), process(42, "sleep")];
     facts.containers = vec![
-        container("host-net", Some(42), Some(1)),
-        container("old-docker", Some(1), None),
+        container("host-net", "/var/run/docker/netns/default"),
+        by_process("old-docker", Some(1)),
     ];
     let topology = Topology::new(&facts);
     let host = &topology.netnses[0];
     assert_eq!((&*host.name, host.kind), ("host", Kind::Host));
-    assert_eq!(host.container, None);
+    assert_eq!(host.container(), None);
+    assert_eq!(host.containers.len(), 2);
     assert_eq!(host.pids, [1, 42]);
 }
 

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
-use crate::topology::model::{Container, Identity, Iface, Ifindex, Link, Nsid, Peer};
+use crate::topology::model::{
+    Container, Identity, Iface, Ifindex, Link, Nsid, Peer, Runtime, Topology,
+};
 
 #[track_caller]
 fn check_parse(word: &str, expected: Target) {
@@ -14,18 +16,23 @@ fn check_parse(word: &str, expected: Target) {
 
 #[track_caller]
 fn check_refused(word: &str, what: &str) {
-    let error = word.parse::<Target>().expect_err("the number is bad");
-    assert_eq!(
-        error.to_string(),
-        format!("`{word}`: {what} is not a number")
-    );
+    let error = word.parse::<Target>().expect_err("it is no TARGET");
+    assert_eq!(error.to_string(), format!("`{word}`: {what}"));
+}
+
+fn pattern(text: &str) -> Pattern {
+    Pattern::new(text)
+}
+
+fn name(text: &str) -> Target {
+    Target::Name(pattern(text))
 }
 
 #[test]
 fn each_form_is_parsed() {
-    check_parse("web", Target::Name("web".to_owned()));
-    check_parse("", Target::Name(String::new()));
-    check_parse("12", Target::Name("12".to_owned()));
+    check_parse("web", name("web"));
+    check_parse("", name(""));
+    check_parse("12", name("12"));
     check_parse("netns:blue", Target::Netns("blue".to_owned()));
     check_parse(
         "netns:/run/netns/blue",
@@ -35,6 +42,29 @@ fn each_form_is_parsed() {
     check_parse("inode:4026532200", Target::Inode(NetnsInode(4_026_532_200)));
     check_parse("pid:12", Target::Pid(12));
     check_parse("if:veth1a2b3c", Target::HostVeth("veth1a2b3c".to_owned()));
+    check_parse("shop/web-1", name("shop/web-1"));
+    check_parse("shop/*", name("shop/*"));
+    // No pattern, but it may be a name.
+    check_parse("evil[31m", Target::Name(Pattern::exact("evil[31m")));
+    check_parse(
+        "pod/web-1",
+        Target::Pod {
+            namespace: None,
+            name: pattern("web-1"),
+        },
+    );
+    check_parse(
+        "pod/shop/web-?",
+        Target::Pod {
+            namespace: Some(pattern("shop")),
+            name: pattern("web-?"),
+        },
+    );
+    check_parse("ctr/app", Target::Container(pattern("app")));
+    check_parse("docker:web", Target::Of(Runtime::Docker, pattern("web")));
+    check_parse("cri-o:web", Target::Of(Runtime::Crio, pattern("web")));
+    let address = "2001:db8::7".parse().expect("an address");
+    check_parse("ip:2001:db8::7", Target::Ip(address));
 }
 
 #[test]
@@ -46,21 +76,22 @@ fn a_process_as_it_is_listed_means_itself() {
 
 #[test]
 fn an_unknown_prefix_is_part_of_a_name() {
-    check_parse("nsid:7", Target::Name("nsid:7".to_owned()));
-    check_parse("k8s:web", Target::Name("k8s:web".to_owned()));
-    check_parse("PID:12", Target::Name("PID:12".to_owned()));
+    check_parse("nsid:7", name("nsid:7"));
+    check_parse("k8s:web", name("k8s:web"));
+    check_parse("PID:12", name("PID:12"));
 }
 
 #[test]
 fn a_bad_number_is_refused_with_the_word() {
-    check_refused("pid:", "");
-    check_refused("pid:x", "x");
-    check_refused("pid:-1", "-1");
-    check_refused("pid:(sleep)", "");
-    check_refused("pid:12 ", "12 ");
-    check_refused("inode:12(sleep)", "12(sleep)");
-    check_refused("inode:4294967296", "4294967296");
-    check_refused("pid:4294967296", "4294967296");
+    check_refused("pid:", " is not a number");
+    check_refused("pid:x", "x is not a number");
+    check_refused("pid:-1", "-1 is not a number");
+    check_refused("pid:(sleep)", " is not a number");
+    check_refused("pid:12 ", "12  is not a number");
+    check_refused("inode:12(sleep)", "12(sleep) is not a number");
+    check_refused("inode:4294967296", "4294967296 is not a number");
+    check_refused("pid:4294967296", "4294967296 is not a number");
+    check_refused("ip:192.0.2", "192.0.2 is not an address");
 }
 
 fn netns(name: &str, kind: Kind, identity: Identity) -> Netns {
@@ -71,7 +102,7 @@ fn netns(name: &str, kind: Kind, identity: Identity) -> Netns {
         kind,
         paths: Vec::new(),
         pids: Vec::new(),
-        container: None,
+        containers: Vec::new(),
         interfaces: Vec::new(),
     }
 }
@@ -89,14 +120,12 @@ fn named(name: &str, inode: u32) -> Netns {
 
 fn container(name: &str, id: &str, inode: u32) -> Netns {
     Netns {
-        container: Some(Container {
-            runtime: "docker".to_owned(),
-            id: id.to_owned(),
-            name: name.to_owned(),
+        containers: vec![Container {
             image: "busybox:latest".to_owned(),
-            pid: None,
+            init: None,
             inode: Some(NetnsInode(inode)),
-        }),
+            ..Container::new(Runtime::Docker, id.to_owned(), name.to_owned())
+        }],
         paths: vec![PathBuf::from("/run/docker/netns").join(&id[..12])],
         ..of_inode(name, Kind::Container, inode)
     }
@@ -157,10 +186,16 @@ fn target(word: &str) -> Target {
     word.parse().expect("the word is a TARGET")
 }
 
+/// The one namespace that a TARGET means.
+fn one<'a>(target: &Target, topology: &'a Topology) -> Result<&'a Arc<Netns>, ResolveError> {
+    let selection = Selection::from(vec![target.clone()]);
+    selection.one(topology)
+}
+
 #[track_caller]
 fn check_resolves(word: &str, name: &str) {
     let topology = topology();
-    let found = target(word).resolve(&topology).map(|netns| &*netns.name);
+    let found = one(&target(word), &topology).map(|netns| &*netns.name);
     assert_eq!(found, Ok(name), "{word}");
 }
 
@@ -168,8 +203,8 @@ fn check_resolves(word: &str, name: &str) {
 fn check_no_match(word: &str) {
     let target = target(word);
     assert_eq!(
-        target.resolve(&topology()),
-        Err(ResolveError::NoMatch(target.clone())),
+        one(&target, &topology()).map(|_| ()),
+        Err(ResolveError::NoMatch(word.to_owned())),
         "{word}"
     );
 }
@@ -210,7 +245,9 @@ fn what_nothing_matches_is_said() {
     check_no_match("pid:99");
     // A peer inside, not a veth of the host.
     check_no_match("if:eth0");
-    let error = target("pid:99").resolve(&topology()).expect_err("no match");
+    let error = one(&target("pid:99"), &topology())
+        .map(|_| ())
+        .expect_err("no match");
     assert_eq!(error.to_string(), "no network namespace matches `pid:99`");
 }
 
@@ -228,7 +265,7 @@ fn the_start_of_a_containers_id_is_enough_from_four_characters_on() {
 fn a_name_counts_before_the_start_of_an_id() {
     check_resolves("abcd1234", "abcd1234");
     assert!(matches!(
-        target("abcd123").resolve(&topology()),
+        one(&target("abcd123"), &topology()),
         Err(ResolveError::Ambiguous { .. })
     ));
 }
@@ -236,7 +273,7 @@ fn a_name_counts_before_the_start_of_an_id() {
 /// That `word` is ambiguous, and that the first word of each candidate is not.
 #[track_caller]
 fn check_ambiguous(topology: &Topology, word: &str, names: &[&str], message: &str) {
-    let error = target(word).resolve(topology).expect_err("it is ambiguous");
+    let error = one(&target(word), topology).expect_err("it is ambiguous");
     assert_eq!(error.to_string(), message);
     let ResolveError::Ambiguous { candidates, .. } = error else {
         panic!("not ambiguous: {error}");
@@ -245,7 +282,7 @@ fn check_ambiguous(topology: &Topology, word: &str, names: &[&str], message: &st
         .iter()
         .map(|candidate| {
             let word = candidate.split(' ').next().unwrap_or_default();
-            let netns = target(word).resolve(topology);
+            let netns = one(&target(word), topology);
             &*netns.expect("a candidate means one namespace").name
         })
         .collect();
@@ -288,7 +325,9 @@ fn candidates_are_listed_by_words_that_are_not_ambiguous() {
 fn check_select(words: &[&str], names: &[&str]) {
     let topology = topology();
     let targets: Vec<Target> = words.iter().map(|word| target(word)).collect();
-    let found = select(&targets, &topology).expect("each means one namespace");
+    let found = Selection::from(targets)
+        .resolve(&topology)
+        .expect("each means one namespace");
     let found: Vec<&str> = found.iter().map(|netns| &*netns.name).collect();
     assert_eq!(found, names);
 }
@@ -306,7 +345,9 @@ fn a_selection_keeps_the_graphs_order_and_drops_repeats() {
 #[test]
 fn no_target_selects_everything() {
     let topology = topology();
-    let all = select(&[], &topology).expect("nothing to resolve");
+    let all = Selection::default()
+        .resolve(&topology)
+        .expect("nothing to resolve");
     assert_eq!(all.len(), topology.netnses.len());
 }
 
@@ -314,18 +355,9 @@ fn no_target_selects_everything() {
 fn the_first_target_that_fails_fails_the_selection() {
     let targets = ["blue", "pid:99", "abcd123"].map(target);
     assert_eq!(
-        select(&targets, &topology()),
-        Err(ResolveError::NoMatch(Target::Pid(99)))
+        Selection::from(targets.to_vec()).resolve(&topology()),
+        Err(ResolveError::NoMatch("pid:99".to_owned()))
     );
-}
-
-#[test]
-fn matching_is_by_name_or_id_whichever() {
-    let web = container("web", WEB, 8);
-    assert!(target("web").matches(&web));
-    assert!(target("abcd").matches(&web));
-    assert!(!target("abc").matches(&web));
-    assert!(!target("blue").matches(&web));
 }
 
 #[track_caller]
@@ -344,17 +376,17 @@ proptest! {
 
     #[test]
     fn any_word_with_a_known_prefix_too(
-        word in "(netns|inode|pid|if|nsid|):?[0-9]{0,11}\\(?\\PC{0,8}"
+        word in "(netns|inode|pid|if|nsid|ip|docker|pod/|ctr/|):?[0-9]{0,11}\\(?\\PC{0,8}"
     ) {
         check_round_trip(&word)?;
     }
 
     #[test]
-    fn any_target_resolves_or_says_why_not(word in "(netns:|inode:|pid:|if:)?\\PC{0,8}") {
+    fn any_target_resolves_or_says_why_not(word in "(netns:|inode:|pid:|if:|ip:|pod/|ctr/|docker:)?\\PC{0,8}") {
         if let Ok(target) = word.parse::<Target>() {
             let topology = topology();
-            match target.resolve(&topology) {
-                Ok(netns) => prop_assert!(target.matches(netns)),
+            match one(&target, &topology) {
+                Ok(netns) => prop_assert!(topology.netnses.contains(netns)),
                 Err(error) => prop_assert!(error.to_string().contains(&target.to_string())),
             }
         }

@@ -39,7 +39,7 @@ pub(super) fn row(name: &str, ifindex: u32, bps: u64) -> RowSnapshot {
         kind: Kind::Named,
         paths: Vec::new(),
         pids: Vec::new(),
-        container: None,
+        containers: Vec::new(),
         interfaces: vec![iface.clone()],
     };
     let rate = Rate {

@@ -56,13 +56,20 @@ fn identity(netns: &Netns, theme: Theme) -> Vec<Line<'static>> {
         }));
     }
     let mut lines = vec![Line::from(first)];
-    if let Some(container) = &netns.container {
-        let id: String = container.id.chars().take(12).collect();
+    for container in &netns.containers {
+        let image = match container.image.as_str() {
+            "" => String::new(),
+            image => format!("  image {}", escape(image)),
+        };
+        let name = if container.name == netns.name {
+            String::new()
+        } else {
+            format!(" {}", escape(&container.name))
+        };
         lines.push(Line::raw(format!(
-            "{} {}  image {}",
-            escape(&container.runtime),
-            escape(&id),
-            escape(&container.image)
+            "{} {}{name}{image}",
+            container.runtime,
+            escape(&container.short_id()),
         )));
     }
     for path in &netns.paths {

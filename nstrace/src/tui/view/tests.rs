@@ -15,7 +15,8 @@ use crate::{
         snapshot::{Header, Rate, RowSnapshot},
     },
     topology::model::{
-        Container, Identity, Iface, Ifindex, Kind, Link, Netns, NetnsInode, Nsid, Peer, Watch,
+        Container, Identity, Iface, Ifindex, Init, Kind, Link, Netns, NetnsInode, Nsid, Peer,
+        Runtime, Watch,
     },
     tui::{
         CaptureStatus,
@@ -62,7 +63,7 @@ pub(super) fn row(name: &str, interface: &str, ifindex: u32) -> RowSnapshot {
         kind: Kind::Named,
         paths: vec![PathBuf::from("/run/netns").join(name)],
         pids: Vec::new(),
-        container: None,
+        containers: Vec::new(),
         interfaces: vec![iface.clone()],
     };
     RowSnapshot {
@@ -112,14 +113,19 @@ pub(super) fn web() -> RowSnapshot {
     netns.kind = Kind::Container;
     netns.pids = vec![4242, 4250, 4251];
     netns.paths = vec![PathBuf::from("/run/docker/netns/0123456789ab")];
-    netns.container = Some(Container {
-        runtime: "docker".to_owned(),
-        id: "fedcba9876543210fedcba9876543210".to_owned(),
-        name: "web".to_owned(),
+    netns.containers = vec![Container {
         image: "registry.example/shop/web:1.27".to_owned(),
-        pid: Some(4242),
+        init: Some(Init {
+            pid: 4242,
+            started: 1,
+        }),
         inode: None,
-    });
+        ..Container::new(
+            Runtime::Docker,
+            "fedcba9876543210fedcba9876543210".to_owned(),
+            "web".to_owned(),
+        )
+    }];
     labels
         .iface
         .link

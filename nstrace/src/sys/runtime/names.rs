@@ -1,0 +1,281 @@
+//! The threads that look for names, and what they have found for whoever asks.
+
+use std::{
+    io,
+    os::fd::AsFd as _,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::eventfd::{EfdFlags, EventFd},
+};
+
+use super::{
+    Found, Roots, Source,
+    bundles::Containerd,
+    docker::Docker,
+    storage::{self, ContainersStorage, Whose},
+    watch::Dirs,
+};
+use crate::{sys::watch::Hinter, topology::model::Container};
+
+/// A look at everything takes milliseconds. Longer, and what it finds is taken when it comes.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Least time between two looks, for events that come in numbers ..
+const PACE: Duration = Duration::from_millis(2);
+/// .. and so many times what a look takes, so that it never takes more than its share of a core.
+const PACE_SHARE: u32 = 5;
+/// What is not written to its end is looked at again after so long, then after twice as long ..
+const FIRST_RETRY: Duration = Duration::from_millis(5);
+/// .. and then only when something happens.
+const LAST_RETRY: Duration = Duration::from_secs(2);
+/// Directories that are made faster than they can be watched are left to the next event.
+const WATCH_ROUNDS: usize = 4;
+
+/// What is known of containers by now.
+#[derive(Debug)]
+pub struct Names {
+    board: Arc<Board>,
+    workers: Vec<Arc<Worker>>,
+}
+
+#[derive(Debug)]
+struct Board {
+    slots: Mutex<Vec<Slot>>,
+    answered: Condvar,
+}
+
+#[derive(Debug)]
+struct Slot {
+    source: &'static str,
+    /// Nothing yet, or what its latest look has found.
+    found: Option<Arc<(Vec<Container>, Vec<String>)>>,
+}
+
+/// How a thread is told to look at everything, and to end.
+#[derive(Debug)]
+struct Worker {
+    wake: EventFd,
+    is_over: AtomicBool,
+}
+
+impl Names {
+    /// Starts to look. Whenever something else is found than before, `hinter` is told.
+    ///
+    /// # Errors
+    ///
+    /// If a thread, an inotify instance or an eventfd cannot be made.
+    pub fn start(roots: &Roots, hinter: Option<&Hinter>) -> io::Result<Self> {
+        let stores = storage::of_root(&roots.storage_run, &roots.storage_graph);
+        let sources: Vec<Box<dyn Source>> = vec![
+            Box::new(Containerd::new(&roots.containerd)),
+            Box::new(Docker::new(&roots.docker)),
+            Box::new(ContainersStorage::new(Whose::Given(stores))),
+            Box::new(ContainersStorage::new(Whose::Users)),
+        ];
+        let slots = sources
+            .iter()
+            .map(|source| Slot {
+                source: source.name(),
+                found: None,
+            })
+            .collect();
+        let mut names = Self {
+            board: Arc::new(Board {
+                slots: Mutex::new(slots),
+                answered: Condvar::new(),
+            }),
+            workers: Vec::new(),
+        };
+        for (at, source) in sources.into_iter().enumerate() {
+            let worker = Arc::new(Worker {
+                wake: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
+                is_over: AtomicBool::new(false),
+            });
+            let looking = Looking {
+                source,
+                dirs: Dirs::new()?,
+                board: Arc::clone(&names.board),
+                at,
+                worker: Arc::clone(&worker),
+                hinter: hinter.cloned(),
+            };
+            thread::Builder::new()
+                .name("nstrace-names".to_owned())
+                .spawn(move || looking.run())?;
+            names.workers.push(worker);
+        }
+        Ok(names)
+    }
+
+    /// Waits until each source has answered once, but not for long.
+    pub fn wait(&self) {
+        let is_missing = |slots: &mut Vec<Slot>| slots.iter().any(|slot| slot.found.is_none());
+        let slots = self.board.lock();
+        drop(
+            self.board
+                .answered
+                .wait_timeout_while(slots, PATIENCE, is_missing),
+        );
+    }
+
+    /// What is known now: containers, by source and id, and what could not be looked at.
+    #[must_use]
+    pub fn current(&self) -> (Vec<Container>, Vec<String>) {
+        let (mut containers, mut warnings) = (Vec::new(), Vec::new());
+        for slot in &*self.board.lock() {
+            match &slot.found {
+                Some(found) => {
+                    containers.extend_from_slice(&found.0);
+                    warnings.extend_from_slice(&found.1);
+                }
+                None => warnings.push(format!(
+                    "{}: its files do not answer; its containers have no names until they do",
+                    slot.source
+                )),
+            }
+        }
+        (containers, warnings)
+    }
+
+    /// Has each source look at everything again. Nobody waits for it.
+    pub fn check(&self) {
+        for worker in &self.workers {
+            worker.wake();
+        }
+    }
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        for worker in &self.workers {
+            worker.is_over.store(true, Ordering::Relaxed);
+            worker.wake();
+        }
+        // Nobody waits for them: they may be in a file system that hangs.
+    }
+}
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what a source has found. Gives whether that is news.
+    fn publish(&self, at: usize, found: (Vec<Container>, Vec<String>)) -> bool {
+        let mut slots = self.lock();
+        let slot = &mut slots[at].found;
+        let is_news = slot.as_ref().is_none_or(|before| **before != found);
+        *slot = Some(Arc::new(found));
+        self.answered.notify_all();
+        is_news
+    }
+}
+
+impl Worker {
+    fn wake(&self) {
+        // Full only after 2^64 calls without an answer.
+        if self.wake.write(1).is_err() {
+            tracing::trace!("it is awake");
+        }
+    }
+}
+
+/// One thread.
+struct Looking {
+    source: Box<dyn Source>,
+    dirs: Dirs,
+    board: Arc<Board>,
+    at: usize,
+    worker: Arc<Worker>,
+    hinter: Option<Hinter>,
+}
+
+impl Looking {
+    fn run(mut self) {
+        let mut afresh = true;
+        let mut retry = FIRST_RETRY;
+        while !self.worker.is_over.load(Ordering::Relaxed) {
+            let start = Instant::now();
+            let is_unfinished = self.look(afresh);
+            let took = start.elapsed();
+            tracing::trace!(
+                source = self.source.name(),
+                ?took,
+                afresh,
+                "looked for names"
+            );
+            thread::sleep(PACE.max(took * PACE_SHARE));
+            let patience = (is_unfinished && retry < LAST_RETRY).then_some(retry);
+            if let Some(is_asked) = self.wait(patience) {
+                (afresh, retry) = (is_asked, FIRST_RETRY);
+            } else {
+                (afresh, retry) = (false, retry * 2);
+            }
+        }
+    }
+
+    /// Looks until everything that was found is watched, and says what it came to. Gives whether
+    /// something was not written to its end.
+    fn look(&mut self, afresh: bool) -> bool {
+        let mut found = self.source.look(afresh);
+        for _ in 1..WATCH_ROUNDS {
+            // What was made between the look and the watch would be missed.
+            if !self.dirs.watch(&found.dirs) {
+                break;
+            }
+            found = self.source.look(false);
+        }
+        let Found {
+            containers,
+            warnings,
+            dirs: _,
+            is_unfinished,
+        } = found;
+        if self.board.publish(self.at, (containers, warnings))
+            && let Some(hinter) = &self.hinter
+        {
+            hinter.names();
+        }
+        is_unfinished
+    }
+
+    /// Waits for something to happen; gives whether a look at everything was asked for, or nothing
+    /// if time has run out first.
+    fn wait(&mut self, patience: Option<Duration>) -> Option<bool> {
+        let timeout = patience.map_or(PollTimeout::NONE, |patience| {
+            PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX)
+        });
+        loop {
+            let mut waiting = [
+                PollFd::new(self.worker.wake.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.dirs.fd(), PollFlags::POLLIN),
+            ];
+            match poll(&mut waiting, timeout) {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(Errno::EINTR) => continue,
+                Err(error) => {
+                    tracing::error!(%error, "names are not followed from now on");
+                    self.worker.is_over.store(true, Ordering::Relaxed);
+                    return None;
+                }
+            }
+            let [is_asked, has_changed] = waiting.map(|fd| fd.any().unwrap_or(true));
+            if has_changed {
+                self.dirs.drain();
+            }
+            if is_asked && self.worker.wake.read().is_err() {
+                tracing::trace!("nothing to read");
+            }
+            return Some(is_asked);
+        }
+    }
+}

@@ -9,11 +9,14 @@ mod support;
 
 mod capture;
 mod counts;
+mod cri;
 mod discovery;
 mod docker;
 mod flows;
 mod follow;
+mod machines;
 mod oracle;
+mod podman;
 mod program;
 mod residue;
 mod savefile;

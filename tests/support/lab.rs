@@ -46,7 +46,7 @@ impl Lab {
             "mount -t tmpfs tmpfs /run && mkdir /run/netns \
              && ip link set lo up && ip link add {BRIDGE} type bridge mcast_snooping 0 \
              && ip link set {BRIDGE} addrgenmode none && ip link set {BRIDGE} up \
-             && echo ready && cat"
+             && echo ready && cat >/dev/null; :"
         );
         let mut holder = Command::new("unshare")
             .args([

@@ -6,9 +6,12 @@
 
 pub(crate) mod bpf;
 pub(crate) mod capture;
+pub(crate) mod cgroup;
+pub(crate) mod cri;
 pub(crate) mod kernel;
 pub(crate) mod lab;
 pub(crate) mod nstrace;
+pub(crate) mod podman;
 pub(crate) mod run;
 pub(crate) mod savefile;
 pub(crate) mod send;

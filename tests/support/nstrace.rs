@@ -37,7 +37,7 @@ pub(crate) fn ls(lab: &Lab, args: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// A batch that runs.
+/// A batch of `top` that runs, or another subcommand that prints lines of JSON until it is ended.
 pub(crate) struct Top<'a> {
     lab: &'a Lab,
     child: Child,
@@ -52,6 +52,14 @@ impl<'a> Top<'a> {
     /// Starts it, with five refreshes a second.
     pub(crate) fn start(lab: &'a Lab, args: &[&str]) -> Self {
         Self::start_by(lab, &[], args)
+    }
+
+    /// `nstrace ls --watch -o json` instead.
+    pub(crate) fn watch_ls(lab: &'a Lab, args: &[&str]) -> Self {
+        let mut command = lab.command("sh");
+        command.args(["-c", "echo $$; exec \"$@\"", "sh", NSTRACE]);
+        command.args(["ls", "--watch", "-o", "json"]).args(args);
+        Self::follow(lab, &mut command)
     }
 
     /// Has it started by a command that becomes it.

@@ -42,13 +42,13 @@ impl Follower {
             discoverer,
             watcher,
             hints,
-            took,
+            cpu,
         } = host;
         let scanner = Scanner::start(discoverer, watcher.changed())
             .map_err(|error| EngineError::Start(format!("look for namespaces: {error}")))?;
         let follower = Self {
             scanner,
-            scans: Scans::new(TokioInstant::now(), took, full_check),
+            scans: Scans::new(TokioInstant::now(), cpu, full_check),
             hints,
             watcher,
             hinted: None,
@@ -71,8 +71,8 @@ impl Follower {
             tokio::select! {
                 biased;
                 result = self.scanner.results.recv() => {
-                    let topology = result?;
-                    self.scans.end(TokioInstant::now());
+                    let (topology, cpu) = result?;
+                    self.scans.end(TokioInstant::now(), cpu);
                     if let Err(error) = &topology {
                         let why = crate::error_chain(error);
                         tracing::warn!(why, "looking for namespaces failed; trying again");

@@ -1,12 +1,13 @@
 //! The first look at the host, and what the later ones need.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::EngineError;
 use crate::{
     sys::{
+        clock,
         runtime::{Names, Roots},
         watch::{self, Hint, Watcher},
     },
@@ -25,8 +26,8 @@ pub struct Host {
     pub(super) watcher: Watcher,
     /// That it has changed since.
     pub(super) hints: mpsc::Receiver<Hint>,
-    /// How long the look took.
-    pub(super) took: Duration,
+    /// The CPU time that the look took.
+    pub(super) cpu: Duration,
 }
 
 impl Host {
@@ -41,14 +42,14 @@ impl Host {
             .map_err(|error| EngineError::Start(format!("watch for changes: {error}")))?;
         let names = Names::start(roots, Some(watcher.hinter()))
             .map_err(|error| EngineError::Start(format!("look for names: {error}")))?;
-        let start = Instant::now();
+        let before = clock::thread_cpu();
         let mut discoverer = Discoverer::open(names)?;
         Ok(Self {
             topology: discoverer.topology()?,
             discoverer,
             watcher,
             hints,
-            took: start.elapsed(),
+            cpu: clock::thread_cpu().saturating_sub(before),
         })
     }
 }

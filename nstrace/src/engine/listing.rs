@@ -7,7 +7,7 @@ use crate::{
     sink::SinkError,
     sys::clock,
     topology::{
-        model::{Change, Netns, Topology, changes},
+        model::{Change, Netns, Topology, changes, with_the_fading},
         target::Selection,
     },
 };
@@ -46,7 +46,7 @@ pub async fn watch(
         let Ok(topology) = looked.topology else {
             continue;
         };
-        let now = meant(selection, &topology);
+        let now = with_the_fading(&known, meant(selection, &topology));
         let news = changes(&known, &now);
         if !news.is_empty() && !is_told(tell(&news, &clock::wall()))? {
             return Ok(());

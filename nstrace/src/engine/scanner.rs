@@ -1,11 +1,14 @@
 //! Looks at the host on a thread of its own, when asked to.
 
-use std::{thread, time::Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::mpsc;
 
 use crate::{
-    sys::watch::Changed,
+    sys::{clock, watch::Changed},
     topology::{
         discover::{DiscoverError, Discoverer},
         model::Topology,
@@ -16,8 +19,8 @@ use crate::{
 /// it may be in a file system that hangs.
 #[derive(Debug)]
 pub(super) struct Scanner {
-    /// What each look found.
-    pub(super) results: mpsc::Receiver<Result<Topology, DiscoverError>>,
+    /// What each look found, and the CPU time it took.
+    pub(super) results: mpsc::Receiver<(Result<Topology, DiscoverError>, Duration)>,
     requests: mpsc::Sender<()>,
 }
 
@@ -33,9 +36,11 @@ impl Scanner {
         let run = move || {
             while let Some(()) = pending.blocking_recv() {
                 let (where_to, start) = (changed.take(), Instant::now());
+                let before = clock::thread_cpu();
                 let topology = discoverer.look_again(&where_to);
-                tracing::debug!(took = ?start.elapsed(), ?where_to, "looked");
-                if found.blocking_send(topology).is_err() {
+                let cpu = clock::thread_cpu().saturating_sub(before);
+                tracing::debug!(took = ?start.elapsed(), ?cpu, ?where_to, "looked");
+                if found.blocking_send((topology, cpu)).is_err() {
                     return;
                 }
             }

@@ -1,7 +1,8 @@
 //! When to look at the host: soon after an event, seldom where there is none, and never so often
 //! that it is felt.
 //!
-//! No clock: the time is told.
+//! No clock: the time is told, and the CPU time that a look took. How long it took is no measure: a
+//! look waits for RTNL, most of all while many pods come and go.
 
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub(super) struct Scans {
 }
 
 impl Scans {
-    /// The first one has just been made, and took so long. Looks at the whole come after
+    /// The first one has just been made, and took so much CPU time. Looks at the whole come after
     /// `full_check` each, or more.
     pub(super) fn new(now: Instant, took: Duration, full_check: Duration) -> Self {
         Self {
@@ -66,12 +67,11 @@ impl Scans {
         is_full
     }
 
-    /// It has ended.
-    pub(super) fn end(&mut self, now: Instant) {
+    /// It has ended, after so much CPU time.
+    pub(super) fn end(&mut self, now: Instant, took: Duration) {
         let Some((since, is_full)) = self.running.take() else {
             return;
         };
-        let took = now.saturating_duration_since(since);
         if is_full {
             self.full = now + self.full_check.max(took * FULL_CHECK_SHARE);
         } else {
@@ -101,7 +101,7 @@ mod tests {
         let due = scans.due().expect("nothing is under way");
         assert!(!scans.start(due), "asked for");
         assert_eq!(scans.due(), None);
-        scans.end(due + took);
+        scans.end(due + took, took);
         due
     }
 
@@ -135,6 +135,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_look_waits_for_others_is_not_its_own() {
+        let (mut scans, now) = after_the_first(MS);
+        let mut event = now;
+        for _ in 0..100 {
+            scans.ask(event);
+            let due = scans.due().expect("nothing is under way");
+            assert_eq!(due, event + SETTLE);
+            scans.start(due);
+            event = due + 15 * MS;
+            scans.end(event, MS / 2);
+        }
+    }
+
+    #[test]
     fn a_look_at_the_whole_comes_by_itself_and_is_seldom_where_it_is_long() {
         let (scans, now) = after_the_first(MS);
         assert_eq!(scans.due(), Some(now + FULL_CHECK));
@@ -146,7 +160,7 @@ mod tests {
         run(&mut scans, MS);
         assert_eq!(scans.due(), Some(full));
         assert!(scans.start(full), "at the whole");
-        scans.end(full + MS);
+        scans.end(full + MS, MS);
         assert_eq!(scans.due(), Some(full + MS + FULL_CHECK));
     }
 
@@ -158,7 +172,7 @@ mod tests {
         scans.start(due);
         scans.ask(due + MS);
         assert_eq!(scans.due(), None);
-        scans.end(due + 2 * MS);
+        scans.end(due + 2 * MS, 2 * MS);
         assert_eq!(scans.due(), Some(due + MS + SETTLE));
     }
 }

@@ -8,6 +8,7 @@ mod burst;
 pub mod capture;
 pub mod flow;
 mod history;
+mod lineage;
 mod row;
 pub mod snapshot;
 mod totals;
@@ -34,6 +35,7 @@ use flow::{
     Clock, FlowEvent, FlowTable,
     ledger::{Delta, Ledger},
 };
+use lineage::Lineages;
 use row::Row;
 use snapshot::Header;
 use wanted::Anchor;
@@ -115,6 +117,7 @@ pub struct State {
     selection: Selection,
     rows: BTreeMap<IfaceKey, Row>,
     generations: u64,
+    lineages: Lineages,
     netnses: usize,
     warnings: Vec<String>,
     window: Duration,
@@ -144,6 +147,7 @@ impl State {
             selection,
             rows: BTreeMap::new(),
             generations: 0,
+            lineages: Lineages::default(),
             netnses: 0,
             warnings: Vec::new(),
             window,
@@ -176,8 +180,8 @@ impl State {
         for (key, row) in self.rows.iter_mut().filter(|(_, row)| !row.is_gone()) {
             match seen.get(&key.ifindex) {
                 Some((netns, iface, peer)) if row.anchor.is(netns, iface) => {
-                    if !row.anchor.is_fading(netns) {
-                        row.rename(labels(netns, iface, peer));
+                    if !row.anchor.is_fading(netns) && row.rename(labels(netns, iface, peer)) {
+                        row.lineage = self.lineages.next(row.labels().title());
                     }
                     seen.remove(&key.ifindex);
                 }
@@ -190,10 +194,9 @@ impl State {
                 ifindex,
                 generation: self.generations,
             };
-            self.rows.insert(
-                key,
-                Row::new(Anchor::of(netns, iface), labels(netns, iface, peer)),
-            );
+            let mut row = Row::new(Anchor::of(netns, iface), labels(netns, iface, peer));
+            row.lineage = self.lineages.next(row.labels().title());
+            self.rows.insert(key, row);
         }
         let macs = wanted::host_macs(topology);
         for (key, row) in &mut self.rows {

@@ -44,6 +44,13 @@ pub struct Labels {
     pub peer: Peer,
 }
 
+impl Labels {
+    /// What tells its row from others: names of namespace and interface.
+    pub(super) fn title(&self) -> (&str, &str) {
+        (&self.netns.name, &self.iface.link.name)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) anchor: Anchor,
@@ -52,6 +59,8 @@ pub(super) struct Row {
     pub(super) host_mac: Option<String>,
     /// Whose flows are its own; stays when it is gone.
     pub(super) owner: Option<Owner>,
+    /// How many of its name there have been, with it.
+    pub(super) lineage: u64,
     is_final: bool,
     labels: Arc<Labels>,
     totals: Totals,
@@ -68,6 +77,7 @@ impl Row {
             burst: Burst::default(),
             host_mac: None,
             owner: None,
+            lineage: 1,
             is_final: false,
             labels: Arc::new(labels),
             totals: Totals::default(),
@@ -77,10 +87,14 @@ impl Row {
         }
     }
 
-    pub(super) fn rename(&mut self, labels: Labels) {
-        if *self.labels != labels {
-            self.labels = Arc::new(labels);
+    /// Takes new labels, and says whether it is called otherwise by them.
+    pub(super) fn rename(&mut self, labels: Labels) -> bool {
+        if *self.labels == labels {
+            return false;
         }
+        let is_other = self.labels.title() != labels.title();
+        self.labels = Arc::new(labels);
+        is_other
     }
 
     pub(super) const fn is_gone(&self) -> bool {
@@ -211,6 +225,7 @@ impl Row {
             state: self.state.clone(),
             mechanism: self.mechanism(),
             gone_for: self.gone_for(now),
+            generation: self.lineage,
             totals: self.totals,
             rates: self.rates,
             history: self.history.bits_per_second(),

@@ -1,6 +1,6 @@
 //! What one refresh shows: plain data, no handles.
 
-use std::{cmp::Ordering, sync::Arc, time::Duration};
+use std::{cmp::Ordering, collections::HashMap, sync::Arc, time::Duration};
 
 use nstrace_ebpf::wire::{DIRECTIONS, Direction, Tally};
 
@@ -64,6 +64,9 @@ pub struct RowSnapshot {
     pub mechanism: Option<Mechanism>,
     /// How long it has been gone.
     pub gone_for: Option<Duration>,
+    /// How many interfaces of its names there have been since the watch began, with it: a pod that
+    /// is made anew is the next.
+    pub generation: u64,
     /// Since it was attached.
     pub totals: Totals,
     /// Over the last interval, by [`Direction`].
@@ -200,6 +203,29 @@ pub struct Snapshot {
     pub rows: Vec<RowSnapshot>,
     /// What has happened to flows in the last interval, where that was asked for.
     pub flow_events: Vec<(Arc<Labels>, FlowEvent)>,
+}
+
+impl Snapshot {
+    /// Rows that are gone, each with the one that has come in its place: another of its names.
+    #[must_use]
+    pub fn successors(&self) -> HashMap<IfaceKey, IfaceKey> {
+        let gone: Vec<&RowSnapshot> = self
+            .rows
+            .iter()
+            .filter(|row| row.gone_for.is_some())
+            .collect();
+        if gone.is_empty() {
+            return HashMap::new();
+        }
+        let alive = self.rows.iter().filter(|row| row.gone_for.is_none());
+        let alive: HashMap<(&str, &str), &RowSnapshot> =
+            alive.map(|row| (row.labels.title(), row)).collect();
+        let successor = |row: &&RowSnapshot| {
+            let next = alive.get(&row.labels.title())?;
+            (next.generation > row.generation).then_some((row.key, next.key))
+        };
+        gone.iter().filter_map(successor).collect()
+    }
 }
 
 /// Which flows a snapshot shall have.

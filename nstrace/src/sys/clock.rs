@@ -49,6 +49,13 @@ pub fn boot() -> u64 {
     nanos(ClockId::CLOCK_BOOTTIME)
 }
 
+/// How much CPU time the calling thread has taken.
+#[must_use]
+#[doc(alias = "CLOCK_THREAD_CPUTIME_ID")]
+pub fn thread_cpu() -> Duration {
+    Duration::from_nanos(nanos(ClockId::CLOCK_THREAD_CPUTIME_ID))
+}
+
 /// Both clocks at one moment: of a few attempts the one that took least.
 #[must_use]
 pub fn clocks() -> Clocks {

@@ -53,7 +53,12 @@ mod ioctl {
     // Since 4.9, 4.11, 4.11 and 6.18.
     nix::ioctl_none!(ns_get_userns, 0xb7, 1);
     nix::ioctl_none!(ns_get_nstype, 0xb7, 3);
-    nix::ioctl_read!(ns_get_owner_uid, 0xb7, 4, libc::uid_t);
+    // Its number says that it takes nothing, and it writes all the same.
+    nix::ioctl_read_bad!(
+        ns_get_owner_uid,
+        nix::request_code_none!(0xb7, 4),
+        libc::uid_t
+    );
     nix::ioctl_read!(ns_get_id, 0xb7, 13, u64);
 }
 

@@ -29,6 +29,7 @@ fn idle(name: &str, ifindex: u32) -> RowSnapshot {
         state: RowState::Attached(0, Mechanism::Tcx),
         mechanism: Some(Mechanism::Tcx),
         gone_for: None,
+        generation: 1,
         totals: Totals::default(),
         rates: Default::default(),
         history: Vec::new(),
@@ -183,6 +184,7 @@ fn json_is_one_line_with_every_number() {
                 "peer_ifindex": 14,
                 "mechanism": "tcx",
                 "gone": false,
+                "generation": 1,
                 "rx": {
                     "packets": 3,
                     "bytes": 4500,
@@ -234,6 +236,7 @@ fn json_is_one_line_with_every_number() {
                 "peer_ifindex": 15,
                 "mechanism": "tcx",
                 "gone": true,
+                "generation": 1,
                 "rx": idle_side(),
                 "tx": idle_side(),
                 "classes": {

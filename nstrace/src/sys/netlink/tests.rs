@@ -413,6 +413,7 @@ fn facts() -> Facts {
             ),
         ],
         containers: Vec::new(),
+        before: std::collections::HashMap::new(),
         warnings: Vec::new(),
     }
 }

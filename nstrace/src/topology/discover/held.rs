@@ -6,7 +6,7 @@ use super::known::Known;
 use crate::{
     sys::{netns::Netns, proc},
     topology::{
-        model::{Container, Facts, Network, without_var},
+        model::{Container, Facts, Init, Network, without_var},
         runtime::cgroup,
     },
 };
@@ -15,6 +15,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Holder {
     comm: String,
+    init: Option<Init>,
     container: Option<Container>,
 }
 
@@ -27,6 +28,7 @@ impl Holder {
         };
         Self {
             comm: proc::comm(pid),
+            init: proc::start_time(pid).map(|started| Init { pid, started }),
             // The parent first: a cgroup's name may have a number behind it.
             container: by_parent().or_else(|| cgroup::container(&proc::cgroups(pid))),
         }
@@ -76,6 +78,7 @@ pub(super) fn name_by_processes(facts: &mut Facts, known: &mut Known) {
         let holder = known.holder(first.pid);
         first.comm.clone_from(&holder.comm);
         found.extend(holder.container.clone().map(|container| Container {
+            init: holder.init,
             inode: netns.identity.inode(),
             ..container
         }));

@@ -18,7 +18,9 @@ mod held;
 mod known;
 mod look;
 
-use super::model::{Facts, NETNS_DIRS, Topology};
+use std::collections::HashMap;
+
+use super::model::{Container, Facts, Identity, NETNS_DIRS, Topology};
 use crate::sys::{
     netlink::{NetlinkError, RouteSocket},
     netns::NetnsError,
@@ -54,6 +56,8 @@ pub struct Discoverer {
     socket: RouteSocket,
     names: Names,
     known: Known,
+    /// Containers that namespaces had when they were looked at last.
+    named: HashMap<Identity, Vec<Container>>,
 }
 
 impl Discoverer {
@@ -67,6 +71,7 @@ impl Discoverer {
             socket: RouteSocket::open()?,
             names,
             known: Known::default(),
+            named: HashMap::new(),
         })
     }
 
@@ -90,7 +95,17 @@ impl Discoverer {
         if facts.is_err() {
             self.known = Known::default();
         }
-        facts.map(|facts| Topology::new(&facts))
+        let mut facts = facts?;
+        facts.before = std::mem::take(&mut self.named);
+        let topology = Topology::new(&facts);
+        let named = topology
+            .netnses
+            .iter()
+            .filter(|netns| netns.container().is_some());
+        self.named = named
+            .map(|netns| (netns.identity, netns.containers.clone()))
+            .collect();
+        Ok(topology)
     }
 
     fn facts(&mut self, changes: &Changes) -> Result<Facts, DiscoverError> {
@@ -98,6 +113,7 @@ impl Discoverer {
             socket,
             names,
             known,
+            named: _,
         } = self;
         if changes.everywhere {
             *known = Known::default();

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Kind, NetnsFacts, NetnsInode};
+use super::{Facts, Kind, NetnsFacts, NetnsInode};
 
 /// What runs a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -194,15 +194,20 @@ pub(super) struct Placed<'a> {
 
 impl<'a> Placed<'a> {
     /// Finds the namespace of each container; one whose is not there is left out.
-    pub(super) fn new(netnses: &'a [NetnsFacts], containers: &'a [Container]) -> Self {
-        let places = Places::new(netnses, containers);
-        let mut by_netns = vec![Vec::new(); netnses.len()];
-        for container in containers {
+    pub(super) fn new(facts: &'a Facts) -> Self {
+        let places = Places::new(&facts.netnses, &facts.containers);
+        let mut by_netns = vec![Vec::new(); facts.netnses.len()];
+        for container in &facts.containers {
             if let Some(at) = places.of(container) {
                 by_netns[at].push(container);
             }
         }
-        for of_one in &mut by_netns {
+        for (netns, of_one) in facts.netnses.iter().zip(&mut by_netns) {
+            if of_one.is_empty()
+                && let Some(before) = facts.before.get(&netns.identity)
+            {
+                of_one.extend(before);
+            }
             of_one.sort_by(|a, b| a.rank().cmp(&b.rank()));
         }
         Self { by_netns }

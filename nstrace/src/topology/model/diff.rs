@@ -30,6 +30,20 @@ impl Change {
     }
 }
 
+/// `after`, in which a namespace of which nothing can be opened any more is what it was before: for a
+/// moment before its veth goes, only the host's rtnetlink knows it.
+#[must_use]
+pub fn with_the_fading(before: &[Arc<Netns>], after: Vec<Arc<Netns>>) -> Vec<Arc<Netns>> {
+    let as_it_was = |netns: Arc<Netns>| match netns.identity {
+        Identity::Inode(..) => netns,
+        Identity::Nsid(nsid) => {
+            let known = before.iter().find(|known| known.nsid == Some(nsid));
+            known.map_or(netns, Arc::clone)
+        }
+    };
+    after.into_iter().map(as_it_was).collect()
+}
+
 /// What is otherwise in `after`: what is gone first, then what is new or has changed in its order.
 #[must_use]
 pub fn changes(before: &[Arc<Netns>], after: &[Arc<Netns>]) -> Vec<(Change, Arc<Netns>)> {
@@ -58,7 +72,7 @@ pub fn changes(before: &[Arc<Netns>], after: &[Arc<Netns>]) -> Vec<(Change, Arc<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::model::{Kind, NetnsInode};
+    use crate::topology::model::{Kind, NetnsInode, Nsid};
 
     fn netns(inode: u32, name: &str) -> Arc<Netns> {
         let identity = Identity::Inode(NetnsInode(inode), None);
@@ -82,5 +96,26 @@ mod tests {
             ]
         );
         assert_eq!(changes(&after, &after), []);
+    }
+
+    #[test]
+    fn one_that_is_dying_is_what_it_was() {
+        let known = |nsid| {
+            let netns = Netns::clone(&netns(2, "a"));
+            Arc::new(Netns {
+                nsid: Some(Nsid(nsid)),
+                ..netns
+            })
+        };
+        let dying = Arc::new(Netns {
+            nsid: Some(Nsid(7)),
+            ..Netns::sample("nsid:7", Kind::Unnamed, Identity::Nsid(Nsid(7)))
+        });
+        let after = with_the_fading(&[known(7)], vec![Arc::clone(&dying)]);
+        assert_eq!(after, [known(7)]);
+        assert_eq!(
+            with_the_fading(&[known(8)], vec![Arc::clone(&dying)]),
+            [dying]
+        );
     }
 }

@@ -30,7 +30,7 @@ impl<'a> Linker<'a> {
             .collect();
         Self {
             facts,
-            placed: Placed::new(&facts.netnses, &facts.containers),
+            placed: Placed::new(facts),
             by_nsid,
             by_ifindex,
         }

@@ -9,6 +9,7 @@ mod diff;
 mod linker;
 
 use std::{
+    collections::HashMap,
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,7 +17,7 @@ use std::{
 
 use container::Placed;
 pub use container::{Container, Init, Network, Pod, Runtime, without_var};
-pub use diff::{Change, changes};
+pub use diff::{Change, changes, with_the_fading};
 use linker::Linker;
 
 /// Inode number of a namespace's nsfs file. Reused by the kernel at once: never an identity alone.
@@ -114,6 +115,9 @@ pub struct Facts {
     pub netnses: Vec<NetnsFacts>,
     /// Running containers.
     pub containers: Vec<Container>,
+    /// Those that namespaces had before. A runtime takes its files away before a namespace is gone:
+    /// one that had a name keeps it to its end.
+    pub before: HashMap<Identity, Vec<Container>>,
     /// What could not be looked at, or is odd.
     pub warnings: Vec<String>,
 }
@@ -122,7 +126,7 @@ impl Facts {
     /// Where those stand that will be called by their first process.
     #[must_use]
     pub fn named_after_processes(&self) -> Vec<usize> {
-        let placed = Placed::new(&self.netnses, &self.containers);
+        let placed = Placed::new(self);
         let netnses = self.netnses.iter().enumerate();
         netnses
             .filter(|(at, netns)| name_of(netns, *at, placed.of(*at)).1 == Kind::Process)

@@ -521,6 +521,33 @@ fn a_pod_is_one_namespace_with_its_containers_behind_its_sandbox() {
 }
 
 #[test]
+fn a_namespace_keeps_its_name_to_its_end_and_no_longer() {
+    let sandbox = sandbox("shop/web-1", "s1", Network::Process);
+    let inside = netns(107, None, vec![]);
+    let other = netns(108, None, vec![]);
+    let mut facts = Facts {
+        before: HashMap::from([(inside.identity, vec![sandbox])]),
+        ..facts(vec![], vec![inside, other])
+    };
+    let names = |facts: &Facts| -> Vec<String> {
+        let netnses = Topology::new(facts).netnses;
+        netnses
+            .iter()
+            .skip(1)
+            .map(|netns| netns.name.clone())
+            .collect()
+    };
+    assert_eq!(names(&facts), ["netns:108", "shop/web-1"]);
+    // What its runtime says by now counts more.
+    facts.containers = vec![by_process("web", Some(107))];
+    assert_eq!(names(&facts), ["netns:108", "web"]);
+    // Of the same inode, but another.
+    facts.containers.clear();
+    facts.netnses[1].identity = Identity::Inode(NetnsInode(107), Some(5));
+    assert_eq!(names(&facts), ["netns:107", "netns:108"]);
+}
+
+#[test]
 fn pods_in_the_hosts_network_stand_with_the_host_once_each() {
     let topology = Topology::new(&Facts {
         containers: vec![

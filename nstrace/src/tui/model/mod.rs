@@ -204,6 +204,7 @@ impl Model {
         self.held_back = None;
         self.snapshot = snapshot;
         self.shown_flows = self.asked;
+        self.follow_successors();
         self.leave_vanished();
     }
 
@@ -223,11 +224,13 @@ impl Model {
     /// The rows that pass the filter, in order.
     #[must_use]
     pub fn visible(&self) -> Vec<&RowSnapshot> {
+        // What has come again stands in its own row's place.
+        let succeeded = self.snapshot.successors();
         let mut rows: Vec<&RowSnapshot> = self
             .snapshot
             .rows
             .iter()
-            .filter(|row| row.contains(&self.filter))
+            .filter(|row| row.contains(&self.filter) && !succeeded.contains_key(&row.key))
             .collect();
         rows.sort_by(|a, b| self.compare(a, b));
         rows

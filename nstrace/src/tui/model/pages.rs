@@ -100,6 +100,28 @@ impl Model {
         self.page = self.behind.pop().unwrap_or(Page::List);
     }
 
+    /// What is chosen, and what pages are about, is the pod of that name: when it has been made anew,
+    /// the new one.
+    pub(super) fn follow_successors(&mut self) {
+        let Self {
+            snapshot,
+            page,
+            behind,
+            selected,
+            ..
+        } = self;
+        let successors = snapshot.successors();
+        let followed = |key: IfaceKey| successors.get(&key).copied().unwrap_or(key);
+        *selected = selected.map(followed);
+        for page in behind.iter_mut().chain([page]) {
+            *page = match *page {
+                Page::Flows(Some(key)) => Page::Flows(Some(followed(key))),
+                Page::Details(key) => Page::Details(followed(key)),
+                other => other,
+            };
+        }
+    }
+
     /// Goes back from pages about a row that is no more.
     pub(super) fn leave_vanished(&mut self) {
         let rows = &self.snapshot.rows;

@@ -59,6 +59,7 @@ pub(super) fn row(name: &str, ifindex: u32, bps: u64) -> RowSnapshot {
         state: RowState::Attached(0, Mechanism::Tcx),
         mechanism: Some(Mechanism::Tcx),
         gone_for: None,
+        generation: 1,
         totals: Totals::default(),
         rates: [rate, Rate::default()],
         history: Vec::new(),
@@ -608,4 +609,42 @@ fn help_leads_back_to_where_it_was_asked_for() {
     show(&mut model, Vec::new());
     press(&mut model, KeyCode::Esc);
     assert_eq!(model.page, Page::List);
+}
+
+#[test]
+fn a_pod_that_is_made_anew_is_the_same_row() {
+    let mut gone = row("web", 1, 1000);
+    gone.gone_for = Some(Duration::from_secs(1));
+    let before = gone.key;
+    let mut again = row("web", 2, 1000);
+    again.generation = 2;
+    let after = again.key;
+    let mut model = Model::new(options());
+    model.update(Message::Snapshot(snapshot(vec![
+        row("web", 1, 1000),
+        row("db", 3, 1000),
+    ])));
+    model.selected = Some(before);
+    model.open(Page::Details(before));
+    // It is gone, and stays to be looked at.
+    model.update(Message::Snapshot(snapshot(vec![
+        gone.clone(),
+        row("db", 3, 1000),
+    ])));
+    assert_eq!(
+        (model.selected, model.page),
+        (Some(before), Page::Details(before))
+    );
+    assert_eq!(model.visible().len(), 2);
+    model.update(Message::Snapshot(snapshot(vec![
+        gone,
+        again,
+        row("db", 3, 1000),
+    ])));
+    assert_eq!(
+        (model.selected, model.page),
+        (Some(after), Page::Details(after))
+    );
+    let keys: Vec<IfaceKey> = model.visible().iter().map(|row| row.key).collect();
+    assert!(!keys.contains(&before) && keys.contains(&after), "{keys:?}");
 }

@@ -29,6 +29,13 @@ pub(super) fn draw(
         return;
     };
     let mut lines = identity(&row.labels.netns, theme);
+    if row.generation > 1 {
+        let before = row.generation - 1;
+        lines.push(Line::raw(format!(
+            "generation {}: there were {before} of its name before, since this watch began",
+            row.generation
+        )));
+    }
     lines.push(Line::default());
     for iface in &row.labels.netns.interfaces {
         lines.extend(interface(iface, theme));
@@ -49,9 +56,9 @@ fn identity(netns: &Netns, theme: Theme) -> Vec<Line<'static>> {
     if let Some(nsid) = netns.nsid {
         first.push(Span::raw(format!("  nsid {}", nsid.0)));
     }
-    if let Some(pid) = netns.pids.first() {
+    if let Some(pid) = netns.first_pid() {
         first.push(Span::raw(match netns.pids.len() {
-            1 => format!("  pid {pid}"),
+            0 | 1 => format!("  pid {pid}"),
             count => format!("  pid {pid} and {} more", count - 1),
         }));
     }

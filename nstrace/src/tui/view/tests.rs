@@ -76,6 +76,7 @@ pub(super) fn row(name: &str, interface: &str, ifindex: u32) -> RowSnapshot {
         state: RowState::Attached(0, Mechanism::Tcx),
         mechanism: Some(Mechanism::Tcx),
         gone_for: None,
+        generation: 1,
         totals: Totals::default(),
         rates: Default::default(),
         history: Vec::new(),

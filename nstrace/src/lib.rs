@@ -20,6 +20,8 @@
 //! - [`sys`] asks the kernel and returns plain data. [`topology`] turns that into a graph of
 //!   namespaces, interfaces and peers, with the pods and containers in them, and finds what a user
 //!   means by a TARGET.
+//! - [`topology::inspect`] asks for everything about one namespace, for `nstrace show`: most of it from
+//!   within, on a thread that enters, asks the kernel and ends.
 //! - [`kernel`] loads the object once, attaches its two programs to every wanted host veth, and
 //!   drains its ring and lanes. What crosses the line is in the `nstrace-ebpf` library.
 //! - [`decode`] turns their bytes into records, [`state`] keeps rows, flows and rates, [`sink`] prints,
@@ -104,14 +106,14 @@
 //! # What always holds
 //!
 //! 1. [`decode`], [`filter::ebpf`], [`filter::inject`], [`filter::translate`], [`packet`], [`services`],
-//!    [`state`], [`topology::model`], [`topology::runtime`], [`topology::target`], [`tui::model`],
+//!    [`state`], [`topology::inside`], [`topology::model`], [`topology::runtime`], [`topology::target`], [`tui::model`],
 //!    `tui::view` and the eBPF
 //!    parser do no I/O and read no clock: time is a
 //!    parameter. They cannot fail for reasons outside their input.
 //! 2. [`sys`] is the only module with syscalls; [`kernel`] the only one that names `aya`. `unsafe`
 //!    is in [`sys`], in `nstrace-ebpf` and in one line of build.rs.
-//! 3. Entering another namespace happens in [`sys::netns`] alone, on a thread made for it. No
-//!    descriptor of a namespace, and no socket in one, is kept beyond a query: it would keep the
+//! 3. Entering another namespace happens in [`sys::netns`] alone, on a thread made for it, or, for
+//!    `nstrace exec`, in the process that becomes the command. No descriptor of a namespace, and no socket in one, is kept beyond a query: it would keep the
 //!    namespace and its veth alive.
 //! 4. [`engine`] is the only place that starts threads for the watch and where modules meet.
 //! 5. What the kernel side could not hand over it counts, and we show. Totals are read from a map

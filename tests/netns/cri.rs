@@ -274,8 +274,8 @@ fn thirty_pods_in_a_row_are_each_seen_and_named_at_once() {
     top.until("all have left", |line| {
         (rows(line).count() == 0).then_some(())
     });
-    let links = lab.run("ip -o link");
-    assert!(!links.contains("veth"), "{links}");
+    let devices = lab.run("ip -o link");
+    assert!(!devices.contains("veth"), "{devices}");
     assert_eq!(
         [&top, &list].map(|one| descriptors(one.pid)),
         before,
@@ -294,7 +294,9 @@ fn thirty_pods_in_a_row_are_each_seen_and_named_at_once() {
         for row in rows(line) {
             let (name, peer) = (name_of(row), row["peer"].as_str().unwrap().to_owned());
             if known.contains(&*name) {
-                let unnamed = provisional.remove(&peer).map(|since| time_of(line) - since);
+                let unnamed = provisional
+                    .remove(&peer)
+                    .map(|since| time_of(line).saturating_sub(since));
                 assert!(
                     unnamed.is_none_or(|long| long <= BOUND + INTERVAL),
                     "{unnamed:?}"

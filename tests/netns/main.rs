@@ -14,6 +14,7 @@ mod discovery;
 mod docker;
 mod flows;
 mod follow;
+mod inspect;
 mod machines;
 mod oracle;
 mod podman;

@@ -28,7 +28,9 @@ pub(crate) fn remove(name: &str) {
     let start = Instant::now();
     // A cgroup can be removed as soon as its processes have gone.
     while all.iter().any(|one| one.is_dir()) && start.elapsed() < Duration::from_secs(5) {
-        all.iter().for_each(|one| remove_one(one));
+        for one in &all {
+            remove_one(one);
+        }
         thread::sleep(Duration::from_millis(10));
     }
 }

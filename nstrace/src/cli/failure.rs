@@ -53,6 +53,13 @@ pub enum Failure {
     },
     /// 6: packets were dropped, which was to be told.
     Dropped(String),
+    /// A command that was run has failed, or could not be run: its own code, or the shells'.
+    Command {
+        /// Which, where, why.
+        message: String,
+        /// The code.
+        code: u8,
+    },
 }
 
 impl Failure {
@@ -64,6 +71,7 @@ impl Failure {
             Self::Gone(_) => 4,
             Self::Output { .. } => 5,
             Self::Dropped(_) => 6,
+            Self::Command { code, .. } => *code,
         })
     }
 
@@ -73,9 +81,10 @@ impl Failure {
             | Self::Usage { message, hint }
             | Self::Output { message, hint } => (message, hint.as_deref()),
             Self::Missing { message, hint } => (message, Some(hint.as_str())),
-            Self::Expression { message, .. } | Self::Gone(message) | Self::Dropped(message) => {
-                (message, None)
-            }
+            Self::Expression { message, .. }
+            | Self::Command { message, .. }
+            | Self::Gone(message)
+            | Self::Dropped(message) => (message, None),
         };
         // Messages carry names that others chose.
         let mut text = format!("nstrace: {}\n", escape(message));

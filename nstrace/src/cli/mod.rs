@@ -3,9 +3,11 @@
 pub mod args;
 mod capture;
 mod config;
+mod exec;
 mod failure;
 mod flows;
 mod ls;
+mod show;
 mod top;
 mod watch;
 
@@ -43,6 +45,8 @@ fn dispatch(args: Args) -> Result<(), Failure> {
         Command::Top(top) => top::run(&args.global, &top),
         Command::Flows(flows) => flows::run(&args.global, &flows),
         Command::Capture(capture) => capture::run(&args.global, &capture),
+        Command::Show(show) => show::run(&args.global, &show),
+        Command::Exec(exec) => exec::run(&args.global, &exec),
         Command::RcuGuard => Ok(()),
     }
 }

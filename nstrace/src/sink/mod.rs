@@ -7,6 +7,7 @@ pub mod packet;
 #[cfg(test)]
 mod sample;
 pub mod savefile;
+pub mod show;
 pub mod table;
 pub mod top;
 

@@ -18,7 +18,7 @@ use crate::topology::model::Ifindex;
 // Numbers of `include/uapi/linux/bpf.h`.
 const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_MAP_TYPE_RINGBUF: u32 = 27;
-const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+pub(super) const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_TCX_INGRESS: u32 = 46;
 const BPF_TCX_EGRESS: u32 = 47;
@@ -49,10 +49,10 @@ struct MapCreate {
 
 /// `union bpf_attr`, as `BPF_OBJ_GET_INFO_BY_FD` reads it.
 #[repr(C)]
-struct GetInfo {
-    bpf_fd: u32,
-    info_len: u32,
-    info: u64,
+pub(super) struct GetInfo {
+    pub(super) bpf_fd: u32,
+    pub(super) info_len: u32,
+    pub(super) info: u64,
 }
 
 /// `struct bpf_link_info` of a TCX link.
@@ -68,7 +68,7 @@ struct TcxLinkInfo {
 }
 
 /// Calls bpf(2) with one of the attributes above, which the kernel may write to.
-fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long> {
+pub(super) fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: the attributes are a `repr(C)` value of the length given, and what it points to
     // lives as long as the call; the kernel takes what is missing at its end for zero.
     let result = unsafe {
@@ -83,6 +83,14 @@ fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long>
         Err(io::Error::last_os_error())
     } else {
         Ok(result)
+    }
+}
+
+/// The attach type of a hook.
+pub(super) const fn tcx(hook: Hook) -> u32 {
+    match hook {
+        Hook::Ingress => BPF_TCX_INGRESS,
+        Hook::Egress => BPF_TCX_EGRESS,
     }
 }
 
@@ -102,10 +110,7 @@ pub fn attach_tcx(program: BorrowedFd<'_>, ifindex: Ifindex, hook: Hook) -> io::
     let mut attributes = LinkCreate {
         prog_fd: u32::try_from(program.as_raw_fd()).unwrap_or(u32::MAX),
         target_ifindex: ifindex.0,
-        attach_type: match hook {
-            Hook::Ingress => BPF_TCX_INGRESS,
-            Hook::Egress => BPF_TCX_EGRESS,
-        },
+        attach_type: tcx(hook),
         // Before nothing in particular: the head. Behind a program that ends the chain we would
         // be blind.
         flags: BPF_F_BEFORE,

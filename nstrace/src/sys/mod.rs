@@ -5,6 +5,7 @@
 
 pub mod bpf;
 pub mod caps;
+pub mod chain;
 pub mod clock;
 pub mod mapped;
 pub mod netlink;

@@ -187,6 +187,27 @@ pub fn netns_of_process(pid: u32, started: u64) -> Option<NetnsInode> {
     (start_time(pid) == Some(started)).then_some(inode)
 }
 
+/// The sockets that a process has open, by their numbers; none where it is gone or not ours to see.
+#[must_use]
+pub fn sockets(pid: u32) -> Vec<u32> {
+    /// More descriptors than this are not looked at: it is one page about one namespace.
+    const MAX_DESCRIPTORS: usize = 65_536;
+
+    let fds = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten();
+    fds.take(MAX_DESCRIPTORS)
+        .filter_map(|entry| {
+            let target = fs::read_link(entry.ok()?.path()).ok()?;
+            let number = target
+                .to_str()?
+                .strip_prefix("socket:[")?
+                .strip_suffix(']')?;
+            number.parse().ok()
+        })
+        .collect()
+}
+
 /// The inode of a process's PID namespace.
 #[must_use]
 pub fn own_pid_namespace() -> Option<u64> {

@@ -120,7 +120,7 @@ pub struct Filter {
     handle: TcHandle,
 }
 
-const fn parent(hook: Hook) -> TcHandle {
+pub(super) const fn parent(hook: Hook) -> TcHandle {
     let minor = match hook {
         Hook::Ingress => 0xfff2,
         Hook::Egress => 0xfff3,

@@ -15,7 +15,7 @@ pub(super) struct Rule {
 }
 
 /// Modules that get values and give values. The same list stands in nstrace's crate docs.
-const PURE: [&str; 13] = [
+const PURE: [&str; 14] = [
     "nstrace/src/decode",
     "nstrace/src/filter/ebpf",
     "nstrace/src/filter/inject",
@@ -23,6 +23,7 @@ const PURE: [&str; 13] = [
     "nstrace/src/packet",
     "nstrace/src/services",
     "nstrace/src/state",
+    "nstrace/src/topology/inside",
     "nstrace/src/topology/model",
     "nstrace/src/topology/runtime",
     "nstrace/src/topology/target",

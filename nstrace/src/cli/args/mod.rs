@@ -3,7 +3,7 @@
 mod capture;
 mod select;
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
@@ -12,7 +12,7 @@ pub use select::{NameArgs, SelectArgs};
 
 use crate::{
     kernel::{capacity::Request, object::RING_BYTES},
-    sink::{flows, ls, top},
+    sink::{flows, ls, show, top},
     state::{FLOW_LIMIT, Mechanism, SortKey},
     sys::rcu,
     topology::target::Target,
@@ -72,6 +72,10 @@ pub enum Command {
     Flows(FlowsArgs),
     /// Capture packets, filtered in the kernel: to a file for Wireshark, or as text.
     Capture(Box<CaptureArgs>),
+    /// Show everything about one namespace.
+    Show(ShowArgs),
+    /// Run a command of the host in a namespace's network.
+    Exec(ExecArgs),
     /// Not for use by hand: keeps grace periods expedited until standard input ends.
     #[command(name = rcu::GUARD, hide = true)]
     RcuGuard,
@@ -226,6 +230,54 @@ pub struct FlowsArgs {
     /// How to attach.
     #[command(flatten)]
     pub attach: AttachArgs,
+}
+
+/// `nstrace show`.
+#[derive(Debug, ClapArgs)]
+#[command(args_override_self = true)]
+pub struct ShowArgs {
+    /// Which namespace.
+    #[arg(value_name = "TARGET")]
+    pub target: Target,
+
+    /// Which of them.
+    #[command(flatten)]
+    pub select: SelectArgs,
+
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: show::Format,
+}
+
+/// `nstrace exec`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+As with `nsenter -t PID -n`, only the network is the namespace's. Files in /etc/netns/NAME, where NAME is \
+what `ip netns` calls the namespace, stand in /etc for the command, as with `ip netns exec`.
+
+The exit code is the command's: 126 if it cannot be run, 127 if it is not there, 128 and the signal's \
+number if one has ended it; with --all-of, that of the first that failed.
+
+Examples:
+  nstrace exec shop/web-1 -- ss -tlnp
+  nstrace exec --all-of 'shop/*' -- ip -br addr")]
+pub struct ExecArgs {
+    /// Where to run it: one namespace.
+    #[arg(value_name = "TARGET", conflicts_with = "all_of")]
+    pub target: Option<Target>,
+
+    /// Which of them.
+    #[command(flatten)]
+    pub select: SelectArgs,
+
+    /// Run it in each namespace that this means, one after the other, without input, and put the
+    /// namespace's name before each line.
+    #[arg(long, value_name = "GLOB")]
+    pub all_of: Vec<Target>,
+
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
 }
 
 /// How large maps and tables are made. What is not given depends on CPUs and memory; `top` says in

@@ -1,7 +1,7 @@
 //! `nstrace ls`: the namespaces, in each format.
 
 mod change;
-mod record;
+pub(super) mod record;
 mod rows;
 mod tree;
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[derive(Debug, Serialize)]
-pub(super) struct NetnsRecord<'a> {
+pub(in crate::sink) struct NetnsRecord<'a> {
     name: &'a str,
     kind: String,
     inode: Option<u32>,

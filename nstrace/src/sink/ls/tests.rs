@@ -578,3 +578,114 @@ fn a_closed_pipe_is_told_from_other_failures() {
     check(std::io::ErrorKind::BrokenPipe, true);
     check(std::io::ErrorKind::StorageFull, false);
 }
+
+fn tree(netnses: &[Netns]) -> String {
+    let netnses: Vec<&Netns> = netnses.iter().collect();
+    let mut out = Vec::new();
+    write_tree(&mut out, &netnses).expect("writes to memory");
+    String::from_utf8(out).expect("UTF-8")
+}
+
+#[test]
+fn a_tree_leads_from_the_bridge_to_the_containers() {
+    let mut all = small();
+    // Routed, with a container beside its own; and one that uses the host's network.
+    let mut routed = Netns::clone(&all[3]);
+    routed.name = "routed".to_owned();
+    routed.containers.push(Container::new(
+        Runtime::Docker,
+        "0123456789abcdef".to_owned(),
+        "sidecar\u{1b}".to_owned(),
+    ));
+    if let Some(peer) = &mut routed.interfaces[1].peer {
+        (peer.name, peer.master) = ("veth9".to_owned(), None);
+    }
+    all.push(routed);
+    all[0].containers.push(Container::new(
+        Runtime::Podman,
+        "aaaabbbbccccdddd".to_owned(),
+        "agent".to_owned(),
+    ));
+    assert_eq!(
+        tree(&all),
+        "\
+br0  bridge  198.18.0.1/24
+└─ veth1a2b ── web  container  eth0 198.18.0.2/24 2001:db8::2/64
+   └─ web  docker fedcba987654  busybox:latest
+routed by the host
+└─ veth9 ── routed  container  eth0 198.18.0.2/24 2001:db8::2/64
+   ├─ web  docker fedcba987654  busybox:latest
+   └─ sidecar\\x1b  docker 0123456789ab
+in the host's network
+└─ agent  container
+   └─ agent  podman aaaabbbbcccc
+not watched
+├─ blue  named  no interface but lo
+└─ nsid:7  unnamed  no interface but lo
+"
+    );
+}
+
+#[test]
+fn changes_are_told_line_by_line() {
+    use crate::topology::model::Change;
+
+    let netnses = small();
+    let web = std::sync::Arc::new(netnses[3].clone());
+    let told = |format, headers| {
+        let mut out = Vec::new();
+        let mut printer = ChangePrinter::new(&mut out, format, headers);
+        let time = "2026-01-02T03:04:05.678Z";
+        for change in [Change::Present, Change::Removed] {
+            let changes = [(change, std::sync::Arc::clone(&web))];
+            printer.print(&changes, time).expect("writes to memory");
+        }
+        String::from_utf8(out).expect("UTF-8")
+    };
+    let table = told(Format::Table, true);
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(
+        lines[0].starts_with("TIME                      CHANGE   NAME"),
+        "{table}"
+    );
+    assert!(
+        lines[1].starts_with("2026-01-02T03:04:05.678Z  present  web "),
+        "{table}"
+    );
+    assert!(
+        lines[2].starts_with("2026-01-02T03:04:05.678Z  removed  web "),
+        "{table}"
+    );
+    assert_eq!(lines.len(), 3, "headers stand there once");
+    let json = told(Format::Json, false);
+    let line: Value = serde_json::from_str(json.lines().next().expect("a line")).expect("JSON");
+    assert_eq!(line["schema"], "nstrace.ls.change/v1");
+    assert_eq!(
+        (&line["change"], &line["namespace"]["name"]),
+        (&"present".into(), &"web".into())
+    );
+}
+
+#[test]
+fn who_uses_the_hosts_network_has_a_row_that_says_so() {
+    let mut host = small().remove(0);
+    host.containers.push(Container::new(
+        Runtime::Podman,
+        "aaaabbbbccccdddd".to_owned(),
+        "agent".to_owned(),
+    ));
+    let table = written(Format::Table, false, std::slice::from_ref(&host), &[]);
+    let last = table.lines().last().expect("a row");
+    let cells: Vec<&str> = last.split_whitespace().collect();
+    assert_eq!(cells[..2], ["agent", "container"]);
+    assert!(last.ends_with("none: in the host's network"), "{last}");
+    // Of the host, nothing else was asked for.
+    let alone = host.with_guests_alone(|_| true);
+    assert_eq!(
+        written(Format::Table, false, std::slice::from_ref(&alone), &[])
+            .lines()
+            .count(),
+        1
+    );
+    assert_eq!(written(Format::Name, false, &[alone], &[]), "agent\n");
+}

@@ -6,6 +6,8 @@
 //!
 //! The socket blocks; it belongs on the scanner's thread, never on the runtime's.
 
+mod diag;
+mod inside;
 mod parse;
 
 use std::{
@@ -26,6 +28,9 @@ use rtnetlink::{
     },
     sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
 };
+
+pub use diag::{InetSocket, TCP, UDP, sockets};
+pub use inside::{NameOf, hook_name};
 
 use crate::topology::model::{Ifindex, Link, Nsid};
 

@@ -7,7 +7,7 @@
 //! With a thousand namespaces a look at the whole takes tens of milliseconds. So what was found is
 //! kept, and a look goes only to where [`Changes`] point: to links of the host, to namespaces, to
 //! the files that hold them. What is kept of a namespace is used only for that very one, by its
-//! [`Identity`](super::model::Identity), which is asked for again whenever files or processes are.
+//! [`Identity`], which is asked for again whenever files or processes are.
 //! Events that were lost make a look at the whole, and one is made every now and then in any case.
 //!
 //! What runtimes say of containers comes from [`Names`], which looks by itself; whatever it has found
@@ -18,12 +18,13 @@ mod held;
 mod known;
 mod look;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
-use super::model::{Container, Facts, Identity, NETNS_DIRS, Topology};
+use super::model::{Container, Facts, Identity, NETNS_DIRS, Netns, Topology};
 use crate::sys::{
     netlink::{NetlinkError, RouteSocket},
-    netns::NetnsError,
+    netns::{self as nsfs, NetnsError},
+    proc,
     runtime::Names,
     watch::Changes,
 };
@@ -48,6 +49,23 @@ pub enum DiscoverError {
     /// The thread that looks could not be made.
     #[error("start a thread")]
     Thread(#[source] std::io::Error),
+}
+
+/// Opens a namespace that was found, if it is there still: by a file that holds it, or by a process in
+/// it.
+#[must_use]
+pub fn open(netns: &Netns) -> Option<nsfs::Netns> {
+    let is_same = |open: &nsfs::Netns| open.identity() == netns.identity;
+    let by_path = |path: &Path| nsfs::Netns::open(path).ok().filter(is_same);
+    let inits = netns.containers.iter().filter_map(|one| one.init);
+    let pids = netns.pids.iter().copied().chain(inits.map(|init| init.pid));
+    let own = || nsfs::Netns::open_own().ok().filter(is_same);
+    netns
+        .paths
+        .iter()
+        .find_map(|path| by_path(path))
+        .or_else(|| pids.map(proc::netns_path).find_map(|path| by_path(&path)))
+        .or_else(own)
 }
 
 /// Looks at the host, again and again.

@@ -242,6 +242,11 @@ impl Netns {
             .or_else(|| self.pids.first().copied())
     }
 
+    /// What its files below `/run/netns` are called, as `ip netns` shows them.
+    pub fn file_names(&self) -> impl Iterator<Item = String> {
+        self.paths.iter().filter_map(|path| netns_name(path))
+    }
+
     /// The host, of which only the pods that use its network are wanted.
     #[must_use]
     pub fn with_guests_alone(&self, is_wanted: impl Fn(&Container) -> bool) -> Self {

@@ -1,7 +1,12 @@
 //! nsfs files: opening, identifying, and, on a thread made for it, entering a namespace.
 //!
 //! An open descriptor of a namespace, or a socket inside it, keeps the namespace and its veth
-//! alive. So nothing here is kept: what needs a descriptor takes it for the length of a call.
+//! alive. So nothing here is kept: what needs a descriptor takes it for the length of a call. A command
+//! that is to run inside ([`Exec`]) enters when it is started, in its own process.
+
+mod exec;
+
+pub use exec::{Exec, files_for};
 
 use std::{
     fs::File,

@@ -434,3 +434,47 @@ fn changes_are_listed_as_they_come() {
             .all(|line| line["schema"] == "nstrace.ls.change/v1")
     );
 }
+
+/// What a shell is told that has `words` and asks about the last of them.
+fn completed(lab: &Lab, words: &[&str]) -> Vec<String> {
+    let mut command = lab.command(NSTRACE);
+    command
+        .env("NSTRACE_COMPLETE", "bash")
+        .env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string())
+        .env("_CLAP_COMPLETE_COMP_TYPE", "9")
+        .env("_CLAP_COMPLETE_SPACE", "true")
+        .env("_CLAP_IFS", "\n")
+        .arg("--")
+        .args(words);
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let told = String::from_utf8(output.stdout).unwrap();
+    told.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_shell_completes_the_targets_that_are_there() {
+    let lab = Lab::new();
+    let (red, reduced) = (lab.pod("red"), lab.pod("reduced"));
+    lab.up(&red);
+    lab.up(&reduced);
+    assert_eq!(
+        completed(&lab, &["nstrace", "show", "re"]),
+        ["red", "reduced"]
+    );
+    assert_eq!(
+        completed(&lab, &["nstrace", "top", "red", "redu"]),
+        ["reduced"]
+    );
+    assert_eq!(
+        completed(&lab, &["nstrace", "capture", "if:v-redu"]),
+        ["if:v-reduced"]
+    );
+    assert_eq!(
+        completed(&lab, &["nstrace", "exec", &format!("ip:{}", red.ipv4)]),
+        [format!("ip:{}", red.ipv4)]
+    );
+    lab.run("ip netns del reduced");
+    assert_eq!(completed(&lab, &["nstrace", "show", "re"]), ["red"]);
+}

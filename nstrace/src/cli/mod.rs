@@ -2,6 +2,7 @@
 
 pub mod args;
 mod capture;
+mod complete;
 mod config;
 mod exec;
 mod failure;
@@ -16,6 +17,7 @@ use std::{fs::File, io, process::ExitCode};
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
+pub use complete::Shell;
 pub use failure::Failure;
 
 use crate::sys::{self, rcu};
@@ -25,6 +27,7 @@ use args::{Args, Command};
 #[must_use]
 pub fn run() -> ExitCode {
     sys::keep_heap_small();
+    complete::answer();
     // clap itself prints usage errors, and ends with 2.
     let args = Args::parse();
     if matches!(args.command, Command::RcuGuard) {
@@ -45,6 +48,7 @@ fn dispatch(args: Args) -> Result<(), Failure> {
         Command::Top(top) => top::run(&args.global, &top),
         Command::Flows(flows) => flows::run(&args.global, &flows),
         Command::Capture(capture) => capture::run(&args.global, &capture),
+        Command::Completion { shell } => complete::print(shell),
         Command::Show(show) => show::run(&args.global, &show),
         Command::Exec(exec) => exec::run(&args.global, &exec),
         Command::RcuGuard => Ok(()),

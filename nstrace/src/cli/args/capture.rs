@@ -3,9 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, ValueEnum};
+use clap_complete::ArgValueCompleter;
 use nstrace_ebpf::wire::{Direction, MAX_SNAPLEN};
 
-use super::{AttachArgs, SelectArgs};
+use super::{super::complete, AttachArgs, SelectArgs};
 use crate::sink::savefile::{FileFormat, MinFree, parse_size};
 
 /// `nstrace capture`.
@@ -30,7 +31,7 @@ Examples:
 pub struct CaptureArgs {
     /// Namespaces to capture, also when they go and come again; then the filter, in the language of
     /// pcap-filter(7). What matches is decided in the kernel. `inbound` is into the namespace.
-    #[arg(value_name = "TARGET|FILTER")]
+    #[arg(value_name = "TARGET|FILTER", add = ArgValueCompleter::new(complete::targets))]
     pub words: Vec<String>,
 
     /// The filter, where it could be taken for a TARGET or an option.

@@ -6,10 +6,12 @@ mod select;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap_complete::ArgValueCompleter;
 
 pub use capture::{CaptureArgs, Directions, PacketFormat};
 pub use select::{NameArgs, SelectArgs};
 
+use super::{complete, complete::Shell};
 use crate::{
     kernel::{capacity::Request, object::RING_BYTES},
     sink::{flows, ls, show, top},
@@ -76,6 +78,11 @@ pub enum Command {
     Show(ShowArgs),
     /// Run a command of the host in a namespace's network.
     Exec(ExecArgs),
+    /// Print what a shell is to run to complete subcommands, options and TARGETs.
+    Completion {
+        /// For which shell.
+        shell: Shell,
+    },
     /// Not for use by hand: keeps grace periods expedited until standard input ends.
     #[command(name = rcu::GUARD, hide = true)]
     RcuGuard,
@@ -90,7 +97,7 @@ pub enum Command {
 #[command(args_override_self = true)]
 pub struct LsArgs {
     /// Namespaces to list; all if none is given.
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = ArgValueCompleter::new(complete::targets))]
     pub targets: Vec<Target>,
 
     /// Which of them.
@@ -139,7 +146,7 @@ impl LsArgs {
 #[command(args_override_self = true)]
 pub struct TopArgs {
     /// Namespaces to watch, also when they go and come again; all if none is given.
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = ArgValueCompleter::new(complete::targets))]
     pub targets: Vec<Target>,
 
     /// Which of them.
@@ -196,7 +203,7 @@ pub struct TopArgs {
 #[command(args_override_self = true)]
 pub struct FlowsArgs {
     /// Namespaces to watch, also when they go and come again; all if none is given.
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = ArgValueCompleter::new(complete::targets))]
     pub targets: Vec<Target>,
 
     /// Which of them.
@@ -237,7 +244,7 @@ pub struct FlowsArgs {
 #[command(args_override_self = true)]
 pub struct ShowArgs {
     /// Which namespace.
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = ArgValueCompleter::new(complete::targets))]
     pub target: Target,
 
     /// Which of them.
@@ -263,7 +270,11 @@ Examples:
   nstrace exec --all-of 'shop/*' -- ip -br addr")]
 pub struct ExecArgs {
     /// Where to run it: one namespace.
-    #[arg(value_name = "TARGET", conflicts_with = "all_of")]
+    #[arg(
+        value_name = "TARGET",
+        conflicts_with = "all_of",
+        add = ArgValueCompleter::new(complete::targets)
+    )]
     pub target: Option<Target>,
 
     /// Which of them.

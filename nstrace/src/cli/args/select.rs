@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
+use clap_complete::ArgValueCompleter;
 
+use super::super::complete;
 use crate::topology::target::{Pattern, Pods, Selection, Selector, Target};
 
 /// Options of every subcommand that takes TARGETs.
@@ -11,7 +13,7 @@ use crate::topology::target::{Pattern, Pods, Selection, Selector, Target};
 #[command(next_help_heading = "Which namespaces")]
 pub struct SelectArgs {
     /// Only pods of this Kubernetes namespace; may be a pattern.
-    #[arg(short, long, value_name = "NAMESPACE", env = "NSTRACE_NAMESPACE")]
+    #[arg(short, long, value_name = "NAMESPACE", env = "NSTRACE_NAMESPACE", add = ArgValueCompleter::new(complete::namespaces))]
     pub namespace: Option<Pattern>,
 
     /// Only pods of Kubernetes, but of all its namespaces: also where the environment or the

@@ -109,12 +109,43 @@ fn found<'a>(document: &'a Value, name: &str) -> &'a Value {
         .unwrap_or_else(|| panic!("no {name}"))
 }
 
+fn containers(netns: &Value) -> Vec<&str> {
+    let all = netns["containers"].as_array().unwrap().iter();
+    all.map(|one| one["name"].as_str().unwrap()).collect()
+}
+
+/// Finds containers by more than their names.
+fn by_what_is_known(lab: &Lab, docker: &Docker<'_>, document: &Value) {
+    // Those that share a namespace stand in it together; the host's guests, under the host.
+    assert_eq!(containers(found(document, "web")), ["web", "sidecar"]);
+    assert_eq!(containers(found(document, "host")), ["on-host"]);
+    // By label, off the disk and by the socket too; by runtime; by address.
+    let address = format!("ip:{}", docker.address("web"));
+    for which in [
+        &["-l", "tier=front"][..],
+        &[
+            "-l",
+            "tier=front",
+            "--docker-socket=/run/engine/docker.sock",
+        ],
+        &["docker:web"],
+        &["docker:sidecar"],
+        &[&address],
+    ] {
+        let found = ls(lab, &[&["--docker-root", ROOT], which].concat());
+        assert_eq!(found["warnings"], serde_json::json!([]), "{which:?}");
+        let netnses = found["namespaces"].as_array().unwrap();
+        assert_eq!(netnses.len(), 1, "{which:?}");
+        assert_eq!(netnses[0]["containers"][0]["labels"]["tier"], "front");
+    }
+}
+
 #[test]
 fn containers_are_named_watched_and_followed() {
     let lab = Lab::new();
     let docker = Docker::start(&lab);
-    let id = docker.container("web", "");
-    docker.container("db", "");
+    let id = docker.container("web", "--label tier=front");
+    docker.container("db", "--label tier=back");
     docker.container("on-host", "--network host");
     docker.container("sidecar", "--network container:web");
     lab.pod("plain");
@@ -162,6 +193,7 @@ fn containers_are_named_watched_and_followed() {
         &["ls", "--docker-root", ROOT, "-o", "name", &id[..12]],
     );
     assert_eq!(String::from_utf8_lossy(&by_id.stdout), "web\n");
+    by_what_is_known(&lab, &docker, &document);
 
     // Counts.
     let mut top = Top::start(&lab, &["--docker-root", ROOT]);

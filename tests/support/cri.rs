@@ -38,6 +38,13 @@ pub(crate) struct Sandbox {
     config: PodSandboxConfig,
 }
 
+impl Sandbox {
+    /// As a kubelet tells it from the next of its name.
+    pub(crate) fn uid(&self) -> &str {
+        &self.config.metadata.as_ref().unwrap().uid
+    }
+}
+
 /// containerd. It ends with the lab.
 pub(crate) struct Containerd<'a> {
     lab: &'a Lab,

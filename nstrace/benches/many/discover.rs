@@ -9,6 +9,7 @@ use std::{
 
 use nstrace::{
     sys::{
+        ask::Ask,
         netlink::RouteSocket,
         proc,
         runtime::{Names, Roots},
@@ -48,7 +49,7 @@ pub(super) fn run(bench: &Bench, lab: &Lab) {
 /// What a process in the lab does for a round: prints a number for each of [`NAMES`].
 pub(crate) fn look_inside() {
     let (topology, whole) = timed(|| {
-        let names = Names::start(&Roots::default(), None).unwrap();
+        let names = Names::start(&Roots::default(), &Ask::default(), None).unwrap();
         let mut discoverer = Discoverer::open(names).unwrap();
         discoverer.topology().unwrap()
     });

@@ -174,6 +174,7 @@ mod tests {
             namespace: Some("shop".to_owned()),
             name: "web-1".to_owned(),
             uid: None,
+            owner: None,
         });
         web.containers = vec![app];
         web.interfaces = vec![Iface {

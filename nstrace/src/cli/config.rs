@@ -13,9 +13,15 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{Failure, args::GlobalArgs};
+use super::{
+    Failure,
+    args::{DEFAULT, GlobalArgs},
+};
 use crate::{
-    sys::runtime::Roots,
+    sys::{
+        ask::{self, Ask},
+        runtime::Roots,
+    },
     topology::target::{Pattern, Selection, Target},
 };
 
@@ -31,6 +37,9 @@ struct Settings {
     containerd_states: Vec<PathBuf>,
     storage_runroots: Vec<PathBuf>,
     storage_graphroots: Vec<PathBuf>,
+    docker_socket: Option<PathBuf>,
+    cri_socket: Option<PathBuf>,
+    kubernetes: Option<bool>,
 }
 
 /// Settings, resolved.
@@ -40,6 +49,8 @@ pub(super) struct Config {
     namespace: Option<Pattern>,
     /// Where runtimes keep their files.
     pub(super) roots: Roots,
+    /// Whom to ask beside.
+    pub(super) ask: Ask,
 }
 
 impl Config {
@@ -57,6 +68,26 @@ impl Config {
             settings.extend(parse(path, &text)?);
         }
         let names = &args.names;
+        let path =
+            |typed: &Option<PathBuf>, settings: Option<PathBuf>, default: fn() -> PathBuf| {
+                let said = typed.clone().or(settings)?;
+                let is_default = said == Path::new(DEFAULT);
+                Some(if is_default { default() } else { said })
+            };
+        let is_asked = names.kubernetes || settings.kubernetes.unwrap_or_default();
+        let ask = Ask {
+            docker: path(
+                &names.docker_socket,
+                settings.docker_socket,
+                ask::docker_socket,
+            ),
+            cri: path(&names.cri_socket, settings.cri_socket, ask::cri_socket),
+            kubernetes: is_asked.then(|| names.node()),
+        };
+        ask.check().map_err(|missing| Failure::Usage {
+            message: missing.to_string(),
+            hint: Some(format!("cargo build --release --features {}", missing.0)),
+        })?;
         let both = |settings: Vec<PathBuf>, typed: &[PathBuf]| [&settings[..], typed].concat();
         Ok(Self {
             namespace: settings.namespace.as_deref().map(Pattern::new),
@@ -66,6 +97,7 @@ impl Config {
                 storage_run: both(settings.storage_runroots, &names.storage_runroot),
                 storage_graph: both(settings.storage_graphroots, &names.storage_graphroot),
             },
+            ask,
         })
     }
 
@@ -87,10 +119,14 @@ impl Settings {
             containerd_states,
             storage_runroots,
             storage_graphroots,
+            docker_socket,
+            cri_socket,
+            kubernetes,
         } = later;
-        if namespace.is_some() {
-            self.namespace = namespace;
-        }
+        self.namespace = namespace.or(self.namespace.take());
+        self.docker_socket = docker_socket.or(self.docker_socket.take());
+        self.cri_socket = cri_socket.or(self.cri_socket.take());
+        self.kubernetes = kubernetes.or(self.kubernetes);
         self.docker_roots.extend(docker_roots);
         self.containerd_states.extend(containerd_states);
         self.storage_runroots.extend(storage_runroots);
@@ -145,7 +181,7 @@ fn parse(path: &Path, text: &str) -> Result<Settings, Failure> {
         ),
         hint: Some(
             "keys are: namespace, docker-roots, containerd-states, storage-runroots, \
-             storage-graphroots"
+             storage-graphroots, docker-socket, cri-socket, kubernetes"
                 .to_owned(),
         ),
     })

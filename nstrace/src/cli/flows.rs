@@ -24,7 +24,7 @@ pub(super) fn run(global: &GlobalArgs, args: &FlowsArgs) -> Result<(), Failure> 
     Failure::unless_privileged()?;
     let settings = Settings::load(global)?;
     let selection = settings.selection(&args.select, args.targets.clone());
-    let host = Host::look(&settings.roots)?;
+    let host = Host::look(&settings.roots, &settings.ask)?;
     watch::check_selection(&selection, &host.topology)?;
     watch::say_if_empty(&host.topology);
     let config = Config {

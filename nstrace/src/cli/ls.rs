@@ -64,7 +64,7 @@ pub(super) fn run(global: &GlobalArgs, args: &LsArgs) -> Result<(), Failure> {
 
 /// Looks at the host once.
 pub(super) fn look(config: &Config) -> Result<Topology, Failure> {
-    let names = Names::start(&config.roots, None)
+    let names = Names::start(&config.roots, &config.ask, None)
         .map_err(|error| EngineError::Start(format!("look for names: {error}")))?;
     Ok(Discoverer::open(names)?.topology()?)
 }
@@ -87,7 +87,7 @@ fn watch(config: &Config, selection: &Selection, args: &LsArgs) -> Result<(), Fa
             hint: Some("nstrace ls --watch, or with -w, or with -o json".to_owned()),
         });
     }
-    let host = Host::look(&config.roots)?;
+    let host = Host::look(&config.roots, &config.ask)?;
     if args.format() != Format::Json {
         warn(&host.topology);
     }

@@ -32,7 +32,7 @@ pub(super) fn run(global: &GlobalArgs, args: &TopArgs) -> Result<(), Failure> {
     Failure::unless_privileged()?;
     let settings = Settings::load(global)?;
     let selection = settings.selection(&args.select, args.targets.clone());
-    let host = Host::look(&settings.roots)?;
+    let host = Host::look(&settings.roots, &settings.ask)?;
     watch::check_selection(&selection, &host.topology)?;
     if args.batch {
         watch::say_if_empty(&host.topology);

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use super::EngineError;
 use crate::{
     sys::{
+        ask::Ask,
         clock,
         runtime::{Names, Roots},
         watch::{self, Hint, Watcher},
@@ -32,15 +33,15 @@ pub struct Host {
 
 impl Host {
     /// Starts to watch for changes, and then looks: nothing falls between. `roots` are where runtimes
-    /// keep their files, beside the usual places.
+    /// keep their files, beside the usual places; `ask` is who is asked beside.
     ///
     /// # Errors
     ///
     /// If the host cannot be looked at.
-    pub fn look(roots: &Roots) -> Result<Self, EngineError> {
+    pub fn look(roots: &Roots, ask: &Ask) -> Result<Self, EngineError> {
         let (watcher, hints) = watch::start(&discover::DIRS)
             .map_err(|error| EngineError::Start(format!("watch for changes: {error}")))?;
-        let names = Names::start(roots, Some(watcher.hinter()))
+        let names = Names::start(roots, ask, Some(watcher.hinter()))
             .map_err(|error| EngineError::Start(format!("look for names: {error}")))?;
         let before = clock::thread_cpu();
         let mut discoverer = Discoverer::open(names)?;

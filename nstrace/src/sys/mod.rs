@@ -3,6 +3,7 @@
 //! Everything here does one thing to the outside and returns plain data; nothing here decides.
 //! [`netns`] alone enters another namespace. All `unsafe` of the user side is below this module.
 
+pub mod ask;
 pub mod bpf;
 pub mod caps;
 pub mod chain;

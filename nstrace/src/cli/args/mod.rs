@@ -9,7 +9,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::ArgValueCompleter;
 
 pub use capture::{CaptureArgs, Directions, PacketFormat};
-pub use select::{NameArgs, SelectArgs};
+pub use select::{DEFAULT, NameArgs, SelectArgs};
 
 use super::{complete, complete::Shell};
 use crate::{

@@ -6,7 +6,10 @@ use clap::Args as ClapArgs;
 use clap_complete::ArgValueCompleter;
 
 use super::super::complete;
-use crate::topology::target::{Pattern, Pods, Selection, Selector, Target};
+use crate::{
+    sys,
+    topology::target::{Pattern, Pods, Selection, Selector, Target},
+};
 
 /// Options of every subcommand that takes TARGETs.
 #[derive(Clone, Debug, Default, ClapArgs)]
@@ -23,8 +26,7 @@ pub struct SelectArgs {
 
     /// Only pods and containers with such labels: KEY=VALUE, KEY!=VALUE, KEY, !KEY, KEY in (A,B);
     /// several, all of which must hold, with commas or by saying it again. Labels are known where
-    /// the runtime has them on disk (Docker, Podman, CRI-O), or by what --docker-socket,
-    /// --cri-socket or --kubernetes ask.
+    /// the runtime has them on disk (Docker, Podman, CRI-O), or where a socket is asked for them.
     #[arg(short = 'l', long = "selector", value_name = "SELECTOR")]
     pub selector: Vec<Selector>,
 }
@@ -52,6 +54,9 @@ impl SelectArgs {
         }
     }
 }
+
+/// Stands for the path where a socket is by default.
+pub const DEFAULT: &str = "default";
 
 /// Where names come from, beside where runtimes keep their files by default.
 #[derive(Clone, Debug, Default, ClapArgs)]
@@ -98,7 +103,51 @@ pub struct NameArgs {
     )]
     pub storage_graphroot: Vec<PathBuf>,
 
+    /// Ask Docker too, for labels; by this socket, or /run/docker.sock. Names need no socket.
+    #[arg(
+        long,
+        value_name = "PATH",
+        global = true,
+        env = "NSTRACE_DOCKER_SOCKET",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = DEFAULT
+    )]
+    pub docker_socket: Option<PathBuf>,
+
+    /// Ask containerd, CRI-O or cri-dockerd too, for labels and images; by this socket, or where one
+    /// of them has it by default.
+    #[arg(
+        long,
+        value_name = "PATH",
+        global = true,
+        env = "NSTRACE_CRI_SOCKET",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = DEFAULT
+    )]
+    pub cri_socket: Option<PathBuf>,
+
+    /// Ask Kubernetes too, for labels and owners of pods; as kubectl would, or as the pod that
+    /// nstrace is in.
+    #[arg(long, global = true, env = "NSTRACE_KUBERNETES")]
+    pub kubernetes: bool,
+
+    /// The name of this node in Kubernetes, where it is not the host's.
+    #[arg(long, value_name = "NAME", global = true, env = "NODE_NAME")]
+    pub kubernetes_node: Option<String>,
+
     /// A file of settings, beside /etc/nstrace/config.toml and ~/.config/nstrace/config.toml.
     #[arg(long, value_name = "FILE", global = true, env = "NSTRACE_CONFIG")]
     pub config: Option<PathBuf>,
+}
+
+impl NameArgs {
+    /// What Kubernetes calls this node.
+    #[must_use]
+    pub fn node(&self) -> String {
+        let said = self.kubernetes_node.clone();
+        // A kubelet takes the host's name in small letters.
+        said.unwrap_or_else(|| sys::host_name().to_lowercase())
+    }
 }

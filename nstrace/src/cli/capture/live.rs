@@ -54,7 +54,7 @@ pub(super) fn run(
     let snaplen = args.snaplen();
     let filter = filter::for_kernel(&expression, snaplen)?;
     Failure::unless_privileged()?;
-    let host = Host::look(&settings.roots)?;
+    let host = Host::look(&settings.roots, &settings.ask)?;
     watch::check_selection(&selection, &host.topology)?;
     watch::say_if_empty(&host.topology);
     let scope = Scope {

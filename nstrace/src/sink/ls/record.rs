@@ -50,6 +50,7 @@ struct PodRecord<'a> {
     namespace: Option<&'a str>,
     name: &'a str,
     uid: Option<&'a str>,
+    owner: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -140,6 +141,7 @@ impl<'a> From<&'a Pod> for PodRecord<'a> {
             namespace: pod.namespace.as_deref(),
             name: &pod.name,
             uid: pod.uid.as_deref(),
+            owner: pod.owner.as_deref(),
         }
     }
 }
@@ -195,6 +197,7 @@ pub(super) fn escaped(netns: &Netns) -> Netns {
             pod.name = escape(&pod.name);
             pod.namespace = pod.namespace.as_deref().map(escape);
             pod.uid = pod.uid.as_deref().map(escape);
+            pod.owner = pod.owner.as_deref().map(escape);
         }
     }
     for iface in &mut netns.interfaces {

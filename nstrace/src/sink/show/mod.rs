@@ -177,8 +177,13 @@ impl<'a> Page<'a> {
         if let Some(nsid) = netns.nsid {
             first.push(format!("nsid {}", nsid.0));
         }
-        if let Some(uid) = netns.pod().and_then(|pod| pod.uid.as_deref()) {
-            first.push(format!("uid {}", escape(uid)));
+        if let Some(pod) = netns.pod() {
+            first.extend(pod.uid.iter().map(|uid| format!("uid {}", escape(uid))));
+            first.extend(
+                pod.owner
+                    .iter()
+                    .map(|owner| format!("of {}", escape(owner))),
+            );
         }
         let mut text = first.join("  ");
         text.push('\n');

@@ -11,6 +11,7 @@ fn in_pod(container: Container) -> Container {
         namespace: Some("shop".to_owned()),
         name: "web-1".to_owned(),
         uid: Some("11-22".to_owned()),
+        owner: None,
     };
     Container {
         pod: Some(pod),

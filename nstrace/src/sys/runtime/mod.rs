@@ -7,9 +7,11 @@
 //!   to take, and waits for inotify to say that something has changed. Nobody ever waits for it but
 //!   the first look, and that not for long: a file system that hangs costs the names that are in it,
 //!   nothing else.
+//! - Where sockets are asked too ([`super::ask`]), one more thread does, and what they answer is added.
 //! - `Root` reads: bounded in size and number, no symbolic link out of the root, nothing but regular
 //!   files, so that who may write there can neither keep us nor have us read something else.
 
+mod asking;
 mod bundles;
 mod docker;
 mod names;

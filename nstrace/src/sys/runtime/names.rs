@@ -17,14 +17,23 @@ use nix::{
     sys::eventfd::{EfdFlags, EventFd},
 };
 
+use tokio::sync::watch;
+
 use super::{
     Found, Roots, Source,
+    asking::{self, Asked},
     bundles::Containerd,
     docker::Docker,
     storage::{self, ContainersStorage, Whose},
     watch::Dirs,
 };
-use crate::{sys::watch::Hinter, topology::model::Container};
+use crate::{
+    sys::{ask::Ask, watch::Hinter},
+    topology::{
+        model::Container,
+        runtime::answer::{self, Answer},
+    },
+};
 
 /// A look at everything takes milliseconds. Longer, and what it finds is taken when it comes.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -44,12 +53,22 @@ const WATCH_ROUNDS: usize = 4;
 pub struct Names {
     board: Arc<Board>,
     workers: Vec<Arc<Worker>>,
+    asking_is_over: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
-struct Board {
-    slots: Mutex<Vec<Slot>>,
-    answered: Condvar,
+pub(super) struct Board {
+    notes: Mutex<Notes>,
+    /// Something was written for the first time.
+    written: Condvar,
+    /// Files say something else than before.
+    changes: watch::Sender<()>,
+}
+
+#[derive(Debug)]
+struct Notes {
+    slots: Vec<Slot>,
+    asked: Vec<Asked>,
 }
 
 #[derive(Debug)]
@@ -67,12 +86,12 @@ struct Worker {
 }
 
 impl Names {
-    /// Starts to look. Whenever something else is found than before, `hinter` is told.
+    /// Starts to look, and to ask. Whenever something else is found than before, `hinter` is told.
     ///
     /// # Errors
     ///
     /// If a thread, an inotify instance or an eventfd cannot be made.
-    pub fn start(roots: &Roots, hinter: Option<&Hinter>) -> io::Result<Self> {
+    pub fn start(roots: &Roots, ask: &Ask, hinter: Option<&Hinter>) -> io::Result<Self> {
         let stores = storage::of_root(&roots.storage_run, &roots.storage_graph);
         let sources: Vec<Box<dyn Source>> = vec![
             Box::new(Containerd::new(&roots.containerd)),
@@ -87,13 +106,20 @@ impl Names {
                 found: None,
             })
             .collect();
+        let apis = ask.apis();
+        let asked = apis.iter().map(Asked::new).collect();
+        let (changes, follow) = watch::channel(());
         let mut names = Self {
             board: Arc::new(Board {
-                slots: Mutex::new(slots),
-                answered: Condvar::new(),
+                notes: Mutex::new(Notes { slots, asked }),
+                written: Condvar::new(),
+                changes,
             }),
             workers: Vec::new(),
+            asking_is_over: Arc::default(),
         };
+        let is_over = &names.asking_is_over;
+        asking::start(apis, &names.board, &follow, is_over, hinter)?;
         for (at, source) in sources.into_iter().enumerate() {
             let worker = Arc::new(Worker {
                 wake: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
@@ -115,14 +141,18 @@ impl Names {
         Ok(names)
     }
 
-    /// Waits until each source has answered once, but not for long.
+    /// Waits until each source has been looked at and each socket has answered once, but not for
+    /// long.
     pub fn wait(&self) {
-        let is_missing = |slots: &mut Vec<Slot>| slots.iter().any(|slot| slot.found.is_none());
-        let slots = self.board.lock();
+        let is_missing = |notes: &mut Notes| {
+            notes.slots.iter().any(|slot| slot.found.is_none())
+                || notes.asked.iter().any(|asked| asked.latest.is_none())
+        };
+        let notes = self.board.lock();
         drop(
             self.board
-                .answered
-                .wait_timeout_while(slots, PATIENCE, is_missing),
+                .written
+                .wait_timeout_while(notes, PATIENCE, is_missing),
         );
     }
 
@@ -130,7 +160,8 @@ impl Names {
     #[must_use]
     pub fn current(&self) -> (Vec<Container>, Vec<String>) {
         let (mut containers, mut warnings) = (Vec::new(), Vec::new());
-        for slot in &*self.board.lock() {
+        let notes = self.board.lock();
+        for slot in &notes.slots {
             match &slot.found {
                 Some(found) => {
                     containers.extend_from_slice(&found.0);
@@ -141,6 +172,10 @@ impl Names {
                     slot.source
                 )),
             }
+        }
+        for asked in &notes.asked {
+            answer::add(&mut containers, &asked.answers);
+            warnings.extend(asked.warning());
         }
         (containers, warnings)
     }
@@ -159,22 +194,34 @@ impl Drop for Names {
             worker.is_over.store(true, Ordering::Relaxed);
             worker.wake();
         }
+        self.asking_is_over.store(true, Ordering::Relaxed);
+        self.board.changes.send_replace(());
         // Nobody waits for them: they may be in a file system that hangs.
     }
 }
 
 impl Board {
-    fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes in what a source has found. Gives whether that is news.
     fn publish(&self, at: usize, found: (Vec<Container>, Vec<String>)) -> bool {
-        let mut slots = self.lock();
-        let slot = &mut slots[at].found;
+        let mut notes = self.lock();
+        let slot = &mut notes.slots[at].found;
         let is_news = slot.as_ref().is_none_or(|before| **before != found);
         *slot = Some(Arc::new(found));
-        self.answered.notify_all();
+        self.written.notify_all();
+        if is_news {
+            self.changes.send_replace(());
+        }
+        is_news
+    }
+
+    /// Takes in what a socket has answered. Gives whether that is news.
+    pub(super) fn answer(&self, at: usize, answer: Result<Vec<Answer>, String>) -> bool {
+        let is_news = self.lock().asked[at].take(answer);
+        self.written.notify_all();
         is_news
     }
 }

@@ -72,6 +72,8 @@ pub struct Pod {
     pub name: String,
     /// What Kubernetes, or Podman, tells it by from the next of its name.
     pub uid: Option<String>,
+    /// What controls it: kind and name, as `ReplicaSet/web-5d4f8`. Only Kubernetes knows.
+    pub owner: Option<String>,
 }
 
 impl fmt::Display for Pod {

@@ -466,6 +466,7 @@ fn in_pod(pod: &str, name: &str, sandbox: &str) -> Container {
             namespace: Some(namespace.to_owned()),
             name: pod.to_owned(),
             uid: None,
+            owner: None,
         }),
         network: Network::Container(sandbox.to_owned()),
         ..Container::new(

@@ -95,6 +95,7 @@ pub fn join_pods(members: Vec<Member>, database: &Database) -> Vec<Container> {
                 namespace: None,
                 name: known.map_or_else(|| called.clone(), |known| known.name.clone()),
                 uid: Some(known.map_or_else(|| pod_id.clone(), |known| known.id.clone())),
+                owner: None,
             };
             pods.insert(member.container.id.clone(), pod);
         }
@@ -116,6 +117,7 @@ pub fn join_pods(members: Vec<Member>, database: &Database) -> Vec<Container> {
                 namespace: None,
                 name: known.name,
                 uid: Some(known.id),
+                owner: None,
             });
         }
         let of_pod = container.pod.as_ref().and_then(|pod| pod.uid.as_ref());

@@ -11,7 +11,9 @@
 //! - [`storage`]: `containers.json` of containers/storage, which has the names that Podman gives.
 //! - [`libpod`]: Podman's database, for the names of its pods and for labels.
 //! - [`cgroup`]: what the path of a cgroup says of the process in it.
+//! - [`answer`]: what a socket that is asked adds to all that.
 
+pub mod answer;
 pub mod cgroup;
 pub mod docker;
 pub mod libpod;

@@ -90,6 +90,7 @@ impl Bundle {
             namespace: cri("sandbox-namespace"),
             name,
             uid: cri("sandbox-uid"),
+            owner: None,
         });
         let name = cri("container-name")
             .or_else(|| is_sandbox.then(|| SANDBOX.to_owned()))
@@ -132,6 +133,7 @@ impl Bundle {
             namespace: kubernetes("pod.namespace"),
             name,
             uid: kubernetes("pod.uid"),
+            owner: None,
         });
         let labels = crio("Labels").and_then(|labels| serde_json::from_str(&labels).ok());
         let name = kubernetes("container.name").or_else(|| crio("Name"));

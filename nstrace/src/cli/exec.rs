@@ -19,7 +19,11 @@ use crate::{
         caps::{self, Capability},
         netns::{self, Exec},
     },
-    topology::{discover, model::Netns, target::Target},
+    topology::{
+        discover,
+        model::Netns,
+        target::{ResolveError, Target},
+    },
     untrusted::escape,
 };
 
@@ -53,7 +57,13 @@ pub(super) fn run(global: &GlobalArgs, args: &ExecArgs) -> Result<(), Failure> {
     let selection = config.selection(&args.select, targets);
     let topology = ls::look(&config)?;
     if !is_many {
-        let netns = selection.one(&topology)?;
+        let netns = selection.one(&topology).map_err(|error| match error {
+            ResolveError::Ambiguous { .. } | ResolveError::Several(_) => Failure::Usage {
+                message: error.to_string(),
+                hint: Some("name one, or run it in each: nstrace exec --all-of".to_owned()),
+            },
+            error => error.into(),
+        })?;
         let error = prepared(netns, &args.command)?.replace();
         return Err(not_run(netns, &args.command, &error));
     }

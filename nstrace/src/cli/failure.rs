@@ -166,7 +166,11 @@ impl From<ResolveError> for Failure {
             },
             ResolveError::NothingAllowed(_) => Self::Failed {
                 message,
-                hint: Some("see what there is: nstrace ls -w".to_owned()),
+                hint: Some(
+                    "see what there is: nstrace ls -w; containerd has its pods' labels in no file, \
+                     but says them where --cri-socket asks"
+                        .to_owned(),
+                ),
             },
             ResolveError::Ambiguous { .. } => Self::Usage {
                 message,

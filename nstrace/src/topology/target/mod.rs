@@ -253,7 +253,18 @@ impl Target {
     pub(super) fn ambiguous(&self, found: &[&Arc<Netns>]) -> ResolveError {
         ResolveError::Ambiguous {
             target: self.to_string(),
-            candidates: found.iter().map(|netns| unambiguous(netns)).collect(),
+            candidates: found
+                .iter()
+                .map(|netns| {
+                    let by_name = netns.name.parse::<Self>();
+                    let is_enough = by_name.is_ok_and(|name| name.among(found).len() == 1);
+                    if is_enough {
+                        netns.name.clone()
+                    } else {
+                        unambiguous(netns)
+                    }
+                })
+                .collect(),
         }
     }
 }

@@ -296,7 +296,7 @@ fn candidates_are_listed_by_words_that_are_not_ambiguous() {
         &topology,
         "abcd123",
         &["db", "web"],
-        "`abcd123` is ambiguous: abcd12349999 (container db), abcd12345678 (container web)",
+        "`abcd123` is ambiguous: db, web",
     );
     topology.netnses.push(Arc::new(named("web", 11)));
     topology.netnses.push(Arc::new(named("web", 12)));
@@ -317,7 +317,7 @@ fn candidates_are_listed_by_words_that_are_not_ambiguous() {
         &topology,
         "netns:blue",
         &["blue", "pid:50(nc)"],
-        "`netns:blue` is ambiguous: inode:3 (named blue), inode:13 (process pid:50(nc))",
+        "`netns:blue` is ambiguous: blue, inode:13 (process pid:50(nc))",
     );
 }
 

@@ -40,9 +40,10 @@
 //!   the account, [`sink::savefile`] writes files, [`savefile`] reads them, [`sink::packet`] prints.
 //!
 //! Threads: the loop (and the screen) on the main one; `nstrace-scan` looks at the host when asked;
-//! `nstrace-names`, four of them, look for what runtimes write; `nstrace-attach` attaches, since each
-//! attachment waits for an RCU grace period; `nstrace-ring` drains; `nstrace-record`, one for each capture, merges, writes and prints; `nstrace-watch` waits for
-//! hints; `nstrace-netns`, short-lived, is the only one that is ever in another namespace. And one
+//! `nstrace-names`, four of them, look for what runtimes write, and `nstrace-asks`, where a user wants
+//! it, asks sockets; `nstrace-attach` attaches, since each attachment waits for an RCU grace period;
+//! `nstrace-ring` drains; `nstrace-record`, one for each capture, merges, writes and prints;
+//! `nstrace-watch` waits for hints; `nstrace-netns`, short-lived, is the only one that is ever in another namespace. And one
 //! process, short-lived too: `nstrace-guard`.
 //!
 //! # Flows
@@ -73,6 +74,8 @@
 //! - Names are hints in what they cost: each kind of runtime has a thread of its own, and a look takes
 //!   whatever that has found by now. A file system that hangs, a document that lies, a directory that
 //!   never ends cost names, and neither time nor a packet.
+//! - Sockets can be asked beside ([`sys::ask`]), for labels, images and owners that no file has. An answer
+//!   adds to a container that files name, and makes none.
 //! - What an ordinary user's runtime says is believed about namespaces of that user alone.
 //!
 //! # Captures

@@ -27,6 +27,28 @@ fn names<'a>(netns: &'a Value, of: &str) -> Vec<&'a str> {
     all.map(|one| one["name"].as_str().unwrap()).collect()
 }
 
+/// `exec` in many, of pods: who means pods does not mean the host, though one of them has its network.
+fn run_in_pods_alone(lab: &Lab) {
+    let all = ["exec", "--all-of", "*", "-A", "--", "echo", "here"];
+    let said = String::from_utf8(run(lab, &all).stdout).unwrap();
+    assert_eq!(said, "shop/db-0: here\nshop/web-1: here\n");
+    let hosts = [
+        "exec",
+        "--all-of",
+        "*",
+        "-n",
+        "kube-system",
+        "--",
+        "echo",
+        "here",
+    ];
+    let refused = run(lab, &hosts);
+    assert_eq!(
+        (refused.status.code(), &*refused.stdout),
+        (Some(1), &b""[..])
+    );
+}
+
 #[test]
 fn pods_are_named_watched_and_counted() {
     let lab = Lab::new();
@@ -68,6 +90,7 @@ fn pods_are_named_watched_and_counted() {
     assert_eq!(eth0["peer"]["ifindex"].to_string(), index);
     assert_eq!(eth0["peer"]["master"], "cni0");
     assert_eq!(eth0["addresses"][0], format!("{}/24", cri.address(&web)));
+    run_in_pods_alone(&lab);
     // A pod in the host's network is listed under the host, and said so.
     let host = found(&document, "host");
     assert_eq!(names(host, "containers"), ["POD", "agent"]);
@@ -276,11 +299,15 @@ fn thirty_pods_in_a_row_are_each_seen_and_named_at_once() {
     });
     let devices = lab.run("ip -o link");
     assert!(!devices.contains("veth"), "{devices}");
-    assert_eq!(
-        [&top, &list].map(|one| descriptors(one.pid)),
-        before,
-        "nothing is left"
-    );
+    // Once the look that is under way has ended.
+    wait_until("no descriptor is left", || {
+        let after = [&top, &list].map(|one| descriptors(one.pid));
+        after
+            .iter()
+            .zip(before)
+            .all(|(after, before)| *after <= before)
+            .then_some(())
+    });
     let (status, lines) = top.end("INT");
     assert!(status.success());
     let (status, changes) = list.end("INT");

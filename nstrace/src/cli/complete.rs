@@ -82,7 +82,7 @@ pub(super) fn namespaces(typed: &OsStr) -> Vec<CompletionCandidate> {
         .flat_map(|topology| &topology.netnses)
         .flat_map(|netns| &netns.containers)
         .filter_map(|container| container.pod.as_ref()?.namespace.clone())
-        .filter(|name| name.starts_with(typed))
+        .filter(|name| name.starts_with(typed) && is_plain(name))
         .collect();
     names.into_iter().map(CompletionCandidate::new).collect()
 }
@@ -147,12 +147,15 @@ fn words(topology: &Topology, typed: &str) -> BTreeSet<String> {
         .filter(|netns| netns.kind != Kind::Host || typed.starts_with('h'))
         .flat_map(|netns| of_netns(netns))
         .filter(|word| word.starts_with(typed))
-        // What would have to be quoted is left to whoever types it.
-        .filter(|word| {
-            word.chars()
-                .all(|c| c.is_alphanumeric() || "._-/:".contains(c))
-        })
+        .filter(|word| is_plain(word))
         .collect()
+}
+
+/// Whether a shell takes a word as it is. It puts what it is told into the line without quotes, and
+/// others chose it: what would have to be quoted is left to whoever types it.
+fn is_plain(word: &str) -> bool {
+    word.chars()
+        .all(|c| c.is_alphanumeric() || "._-/:".contains(c))
 }
 
 #[cfg(test)]
@@ -206,6 +209,16 @@ mod tests {
     fn check(typed: &str, expected: &[&str]) {
         let found: Vec<String> = words(&topology(), typed).into_iter().collect();
         assert_eq!(found, expected, "{typed}");
+    }
+
+    #[test]
+    fn what_a_shell_would_take_for_more_than_a_word_is_not_completed() {
+        assert!(is_plain("kube-system/web-1") && is_plain("ip:2001:db8::1"));
+        for word in [
+            "$(sh)", "a b", "a;b", "a`b`", "a\nb", "a\u{1b}b", "'a'", "a*",
+        ] {
+            assert!(!is_plain(word), "{word}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::{
     },
     topology::{
         discover,
-        model::Netns,
+        model::{Kind, Netns},
         target::{ResolveError, Target},
     },
     untrusted::escape,
@@ -32,6 +32,9 @@ const NOT_FOUND: u8 = 127;
 const NOT_RUN: u8 = 126;
 /// .. and where a signal has ended it: its number is added.
 const SIGNALLED: u8 = 128;
+
+/// A line that is longer becomes several.
+const MAX_LINE: u64 = 64 << 10;
 
 pub(super) fn run(global: &GlobalArgs, args: &ExecArgs) -> Result<(), Failure> {
     if !caps::has(Capability::SysAdmin) {
@@ -56,6 +59,8 @@ pub(super) fn run(global: &GlobalArgs, args: &ExecArgs) -> Result<(), Failure> {
     }
     let selection = config.selection(&args.select, targets);
     let topology = ls::look(&config)?;
+    // What is not known may be where it should have run.
+    ls::warn(&topology);
     if !is_many {
         let netns = selection.one(&topology).map_err(|error| match error {
             ResolveError::Ambiguous { .. } | ResolveError::Several(_) => Failure::Usage {
@@ -68,19 +73,35 @@ pub(super) fn run(global: &GlobalArgs, args: &ExecArgs) -> Result<(), Failure> {
         return Err(not_run(netns, &args.command, &error));
     }
     let mut first_failed = None;
+    let mut has_run = false;
     for netns in selection.resolve(&topology)? {
-        let status = run_beside(netns, &args.command)?;
-        if !status.success() && first_failed.is_none() {
-            first_failed = Some((netns.name.clone(), status));
+        // Pods that use the host's network are asked for, not all that the host has.
+        if netns.kind == Kind::Host && selection.is_restricted() {
+            continue;
+        }
+        has_run = true;
+        let failure = match run_beside(netns, &args.command) {
+            Ok(status) if status.success() => continue,
+            Ok(status) => Failure::Command {
+                message: format!("{}: {status}", netns.name),
+                code: code_of(status),
+            },
+            Err(error @ Failure::Output { .. }) => return Err(error),
+            Err(error) => error,
+        };
+        // The last thing that is said is what it ends with: the first that failed.
+        match &first_failed {
+            None => first_failed = Some(failure),
+            Some(_) => failure.print(&mut io::stderr()),
         }
     }
-    match first_failed {
-        None => Ok(()),
-        Some((name, status)) => Err(Failure::Command {
-            message: format!("{name}: {status}"),
-            code: code_of(status),
-        }),
+    if !has_run {
+        return Err(Failure::Failed {
+            message: "all that matches is in the host's network".to_owned(),
+            hint: Some("if that is meant: nstrace exec host -- COMMAND..".to_owned()),
+        });
     }
+    first_failed.map_or(Ok(()), Err)
 }
 
 /// The command, about to enter.
@@ -150,7 +171,7 @@ fn prefixed(from: Option<impl Read>, prefix: &str, mut to: impl Write) -> io::Re
     loop {
         line.clear();
         line.extend_from_slice(prefix.as_bytes());
-        if from.read_until(b'\n', &mut line)? == 0 {
+        if from.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
         // The next one's begins on a line of its own.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Read as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
@@ -165,18 +165,29 @@ pub fn parent(pid: u32) -> Option<u32> {
     parent.parse().ok().filter(|parent| *parent != 0)
 }
 
-/// What a process was started with: its name, and its arguments.
+/// Whether a process is root's.
+#[must_use]
+pub fn is_roots(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    uids.is_some_and(|uids| uids.split_ascii_whitespace().all(|uid| uid == "0"))
+}
+
+/// What a process was started with: its name, and its arguments, of which the first ones do.
 #[must_use]
 pub fn arguments(pid: u32) -> Vec<String> {
-    fs::read(format!("/proc/{pid}/cmdline")).map_or_else(
-        |_| Vec::new(),
-        |line| {
-            let line = line.strip_suffix(b"\0").unwrap_or(&line);
-            line.split(|byte| *byte == 0)
-                .map(|word| String::from_utf8_lossy(word).into_owned())
-                .collect()
-        },
-    )
+    const MOST: u64 = 16 << 10;
+
+    let mut line = Vec::new();
+    let read = fs::File::open(format!("/proc/{pid}/cmdline"))
+        .and_then(|file| file.take(MOST).read_to_end(&mut line));
+    if read.is_err() {
+        return Vec::new();
+    }
+    let line = line.strip_suffix(b"\0").unwrap_or(&line);
+    line.split(|byte| *byte == 0)
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect()
 }
 
 /// The namespace that a process is in, if it is the one that was started at `started`.

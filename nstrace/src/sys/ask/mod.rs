@@ -22,7 +22,7 @@ use std::{
 use crate::topology::runtime::answer::Answer;
 
 /// Longest wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// More than any node's containers take, in bytes.
 #[cfg(any(feature = "docker-socket", feature = "cri-socket"))]

@@ -6,7 +6,7 @@ use super::{
     FindInit, Found, Source,
     docker::MAX_FILE,
     init,
-    root::{Cache, Root},
+    root::{Cache, Root, distinct},
 };
 use crate::topology::{model::Container, runtime::oci::Bundle};
 
@@ -35,7 +35,7 @@ impl Containerd {
     /// Below the usual directories, and these.
     pub(super) fn new(more: &[PathBuf]) -> Self {
         let usual = STATES.iter().map(PathBuf::from);
-        Self::below(usual.chain(more.iter().cloned()).collect(), init)
+        Self::below(distinct(usual.chain(more.iter().cloned()).collect()), init)
     }
 
     /// Below these directories alone.

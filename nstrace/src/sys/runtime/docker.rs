@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     FindInit, Found, Source, init,
-    root::{Cache, Root},
+    root::{Cache, Root, distinct},
 };
 use crate::topology::{model::Container, runtime::docker};
 
@@ -38,7 +38,7 @@ impl Docker {
         }
         let own = docker::data_root(&settings).unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
         let roots = std::iter::once(own).chain(more.iter().cloned());
-        Self::below(roots.collect(), init)
+        Self::below(distinct(roots.collect()), init)
     }
 
     /// Below these roots alone.

@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use nix::{
@@ -28,7 +28,11 @@ use super::{
     watch::Dirs,
 };
 use crate::{
-    sys::{ask::Ask, watch::Hinter},
+    sys::{
+        ask::{self, Ask},
+        clock,
+        watch::Hinter,
+    },
     topology::{
         model::Container,
         runtime::answer::{self, Answer},
@@ -54,6 +58,8 @@ pub struct Names {
     board: Arc<Board>,
     workers: Vec<Arc<Worker>>,
     asking_is_over: Arc<AtomicBool>,
+    /// How long to wait for the first answers.
+    patience: Duration,
 }
 
 #[derive(Debug)]
@@ -90,7 +96,7 @@ impl Names {
     ///
     /// # Errors
     ///
-    /// If a thread, an inotify instance or an eventfd cannot be made.
+    /// If a thread or an eventfd cannot be made.
     pub fn start(roots: &Roots, ask: &Ask, hinter: Option<&Hinter>) -> io::Result<Self> {
         let stores = storage::of_root(&roots.storage_run, &roots.storage_graph);
         let sources: Vec<Box<dyn Source>> = vec![
@@ -107,8 +113,9 @@ impl Names {
             })
             .collect();
         let apis = ask.apis();
+        let asks = !apis.is_empty();
         let asked = apis.iter().map(Asked::new).collect();
-        let (changes, follow) = watch::channel(());
+        let (changes, files) = watch::channel(());
         let mut names = Self {
             board: Arc::new(Board {
                 notes: Mutex::new(Notes { slots, asked }),
@@ -117,17 +124,25 @@ impl Names {
             }),
             workers: Vec::new(),
             asking_is_over: Arc::default(),
+            // Who looks once would never hear of a later answer.
+            patience: if asks && hinter.is_none() {
+                PATIENCE + ask::PATIENCE
+            } else {
+                PATIENCE
+            },
         };
         let is_over = &names.asking_is_over;
-        asking::start(apis, &names.board, &follow, is_over, hinter)?;
+        asking::start(apis, &names.board, &files, is_over, hinter)?;
         for (at, source) in sources.into_iter().enumerate() {
             let worker = Arc::new(Worker {
                 wake: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
                 is_over: AtomicBool::new(false),
             });
+            let (dirs, trouble) = follow(&*source, hinter.is_some());
             let looking = Looking {
                 source,
-                dirs: Dirs::new()?,
+                dirs,
+                trouble,
                 board: Arc::clone(&names.board),
                 at,
                 worker: Arc::clone(&worker),
@@ -152,7 +167,7 @@ impl Names {
         drop(
             self.board
                 .written
-                .wait_timeout_while(notes, PATIENCE, is_missing),
+                .wait_timeout_while(notes, self.patience, is_missing),
         );
     }
 
@@ -235,10 +250,27 @@ impl Worker {
     }
 }
 
+/// Follows changes, where somebody wants to hear of them; says why not, where that cannot be.
+fn follow(source: &dyn Source, is_wanted: bool) -> (Dirs, Option<String>) {
+    if !is_wanted {
+        return (Dirs::none(), None);
+    }
+    match Dirs::new() {
+        Ok(dirs) => (dirs, None),
+        Err(error) => {
+            let name = source.name();
+            let trouble = format!("{name}: names come late, by full checks: inotify: {error}");
+            (Dirs::none(), Some(trouble))
+        }
+    }
+}
+
 /// One thread.
 struct Looking {
     source: Box<dyn Source>,
     dirs: Dirs,
+    /// Why changes are not followed, where they should be.
+    trouble: Option<String>,
     board: Arc<Board>,
     at: usize,
     worker: Arc<Worker>,
@@ -250,9 +282,10 @@ impl Looking {
         let mut afresh = true;
         let mut retry = FIRST_RETRY;
         while !self.worker.is_over.load(Ordering::Relaxed) {
-            let start = Instant::now();
+            let before = clock::thread_cpu();
             let is_unfinished = self.look(afresh);
-            let took = start.elapsed();
+            // How long it took says nothing: the file system may have kept it waiting.
+            let took = clock::thread_cpu().saturating_sub(before);
             tracing::trace!(
                 source = self.source.name(),
                 ?took,
@@ -282,10 +315,11 @@ impl Looking {
         }
         let Found {
             containers,
-            warnings,
+            mut warnings,
             dirs: _,
             is_unfinished,
         } = found;
+        warnings.extend(self.trouble.clone());
         if self.board.publish(self.at, (containers, warnings))
             && let Some(hinter) = &self.hinter
         {
@@ -301,10 +335,9 @@ impl Looking {
             PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX)
         });
         loop {
-            let mut waiting = [
-                PollFd::new(self.worker.wake.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.dirs.fd(), PollFlags::POLLIN),
-            ];
+            let mut waiting = vec![PollFd::new(self.worker.wake.as_fd(), PollFlags::POLLIN)];
+            let dirs = self.dirs.fd();
+            waiting.extend(dirs.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
             match poll(&mut waiting, timeout) {
                 Ok(0) => return None,
                 Ok(_) => {}
@@ -315,10 +348,9 @@ impl Looking {
                     return None;
                 }
             }
-            let [is_asked, has_changed] = waiting.map(|fd| fd.any().unwrap_or(true));
-            if has_changed {
-                self.dirs.drain();
-            }
+            let is_asked = waiting[0].any().unwrap_or(true);
+            drop(waiting);
+            self.dirs.drain();
             if is_asked && self.worker.wake.read().is_err() {
                 tracing::trace!("nothing to read");
             }

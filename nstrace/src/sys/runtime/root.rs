@@ -1,7 +1,7 @@
 //! A directory of somebody else's, read with care.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::{self, File},
     io::{self, ErrorKind, Read as _},
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
@@ -10,9 +10,11 @@ use std::{
 };
 
 use nix::{
-    fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2},
-    sys::stat::{FileStat, Mode, SFlag, fstat, fstatat},
+    fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2},
+    sys::stat::{FileStat, Mode, SFlag, fstat},
 };
+
+use crate::topology::model::without_var;
 
 /// More entries than this are not listed: no host runs so many containers.
 const MAX_ENTRIES: usize = 16_384;
@@ -84,8 +86,20 @@ impl Root {
 
     /// A file as it is now.
     pub(super) fn stamp(&self, name: &str) -> Option<Stamp> {
-        let found = fstatat(self.dir.as_fd(), name, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
-        Some(stamp(&found))
+        Some(stamp(&self.stat(name)?))
+    }
+
+    /// Whether there is a directory of that name.
+    pub(super) fn is_dir(&self, name: &str) -> bool {
+        let found = self.stat(name);
+        found.is_some_and(|found| kind(&found) == SFlag::S_IFDIR)
+    }
+
+    fn stat(&self, name: &str) -> Option<FileStat> {
+        let file = self
+            .open_below(name, OFlag::O_PATH | OFlag::O_NOFOLLOW)
+            .ok()?;
+        fstat(&file).ok()
     }
 
     /// Reads a file of at most so many bytes.
@@ -93,7 +107,7 @@ impl Root {
         // Whatever stands there under that name: a FIFO must not keep us waiting for a writer.
         let file = self.open_below(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
         let found = fstat(&file)?;
-        if SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+        if kind(&found) != SFlag::S_IFREG {
             return Err(io::Error::new(
                 ErrorKind::InvalidInput,
                 "not a regular file",
@@ -109,7 +123,7 @@ impl Root {
 
     /// Whether a file has been changed so lately that it may still be written to.
     pub(super) fn is_young(&self, name: &str) -> bool {
-        let Ok(found) = fstatat(self.dir.as_fd(), name, AtFlags::AT_SYMLINK_NOFOLLOW) else {
+        let Some(found) = self.stat(name) else {
             return false;
         };
         let changed = u64::try_from(found.st_mtime).unwrap_or_default();
@@ -119,6 +133,22 @@ impl Root {
             .elapsed()
             .is_ok_and(|age| age < SETTLED + Duration::from_secs(1))
     }
+}
+
+fn kind(found: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT
+}
+
+/// Each directory once, however it is written.
+pub(super) fn distinct(paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut known = HashSet::new();
+    let mut paths = paths;
+    paths.retain(|path| {
+        // One that is not there yet is what it is called.
+        let found = fs::canonicalize(path);
+        known.insert(found.unwrap_or_else(|_| without_var(path).to_owned()))
+    });
+    paths
 }
 
 fn stamp(found: &FileStat) -> Stamp {
@@ -169,6 +199,10 @@ impl<T: Clone> Cache<T> {
     ) -> Option<T> {
         let path = root.path(name);
         let now = root.stamp(name)?;
+        // Twice in one look.
+        if let Some((_, value)) = self.known.get(&path).filter(|(stamp, _)| *stamp == now) {
+            return Some(value.clone());
+        }
         if let Some((stamp, value)) = self.before.remove(&path).filter(|(stamp, _)| *stamp == now) {
             self.known.insert(path, (stamp, value.clone()));
             return Some(value);

@@ -4,7 +4,7 @@
 //! have a directory, of which Podman keeps the bundle in the graph root and CRI-O in both.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::{self, File},
     io::Read as _,
     os::unix::fs::MetadataExt as _,
@@ -19,12 +19,12 @@ use super::{
     bundles::read_pid,
     docker::MAX_FILE,
     init,
-    root::{Cache, Root},
+    root::{Cache, Root, distinct},
 };
 use crate::{
     sys::proc,
     topology::{
-        model::{Init, Network},
+        model::{Init, Network, Runtime},
         runtime::{
             libpod::{Database, join_pods},
             oci::Bundle,
@@ -50,6 +50,25 @@ const DRIVERS: [&str; 5] = ["overlay", "vfs", "btrfs", "zfs", "overlay2"];
 const DATABASES: [&str; 2] = ["libpod/bolt_state.db", "db.sql"];
 /// The list of all containers, and the database.
 const MAX_LIST: u64 = 32 << 20;
+
+/// How much of a store is looked at: of an ordinary user's, so much that no user makes us slow or large.
+#[derive(Clone, Copy)]
+struct Limits {
+    containers: usize,
+    file: u64,
+    list: u64,
+}
+
+const OF_ROOT: Limits = Limits {
+    containers: usize::MAX,
+    file: MAX_FILE,
+    list: MAX_LIST,
+};
+const OF_USERS: Limits = Limits {
+    containers: 256,
+    file: 256 << 10,
+    list: 4 << 20,
+};
 
 /// A run root and its graph root.
 #[derive(Clone, Debug)]
@@ -88,10 +107,7 @@ pub(super) fn of_root(run: &[PathBuf], graph: &[PathBuf]) -> Vec<Store> {
     }
     runs.extend_from_slice(run);
     graphs.extend_from_slice(graph);
-    runs.sort();
-    runs.dedup();
-    graphs.sort();
-    graphs.dedup();
+    let (runs, graphs) = (distinct(runs), distinct(graphs));
     // Which belongs to which need not be known: a container is in one pair alone.
     let pairs = runs.iter().flat_map(|run| {
         graphs.iter().map(|graph| Store {
@@ -195,8 +211,13 @@ impl Source for ContainersStorage {
             }
         };
         for store in stores {
+            let mut limits = if store.user.is_some() {
+                OF_USERS
+            } else {
+                OF_ROOT
+            };
             for driver in DRIVERS {
-                self.look_at(&store, driver, &mut found);
+                self.look_at(&store, driver, &mut limits, &mut found);
             }
             if found.dirs.iter().all(|dir| !dir.starts_with(&store.run)) {
                 found.dirs.push(store.run);
@@ -207,7 +228,7 @@ impl Source for ContainersStorage {
 }
 
 impl ContainersStorage {
-    fn look_at(&mut self, store: &Store, driver: &str, found: &mut Found) {
+    fn look_at(&mut self, store: &Store, driver: &str, limits: &mut Limits, found: &mut Found) {
         let open = |path: &Path| match store.user {
             Some(_) => Root::open_users(path),
             None => Root::open(path),
@@ -226,7 +247,7 @@ impl ContainersStorage {
             .get(
                 &graph,
                 &list_file,
-                MAX_LIST,
+                limits.list,
                 &mut found.warnings,
                 &mut found.is_unfinished,
                 |document| list(document).map(Arc::new),
@@ -234,14 +255,24 @@ impl ContainersStorage {
             .unwrap_or_default();
         let mut members = Vec::new();
         for id in ids {
+            let Some(left) = limits.containers.checked_sub(1) else {
+                let most = OF_USERS.containers;
+                let warning = format!("no names beyond {most} from {}", store.run.display());
+                found.warnings.push(warning);
+                break;
+            };
+            limits.containers = left;
             let userdata = format!("{dir}/{id}/userdata");
-            found.dirs.push(run.path(&userdata));
+            // No link of a user's is followed, as that which is no directory is not.
+            let own = [&userdata, &format!("{dir}/{id}")];
+            let own = own.into_iter().find(|dir| run.is_dir(dir));
+            found.dirs.extend(own.map(|own| run.path(own)));
             let file = format!("{userdata}/config.json");
             let mut read = |root: &Root| {
                 self.bundles.get(
                     root,
                     &file,
-                    MAX_FILE,
+                    limits.file,
                     &mut found.warnings,
                     &mut found.is_unfinished,
                     |document| Bundle::parse(document).map(Arc::new),
@@ -257,29 +288,41 @@ impl ContainersStorage {
             container.init =
                 first_process(self.find_init, &run, &format!("{userdata}/pidfile"), &id);
             if let Some(user) = store.user {
+                // Nobody runs Kubernetes so.
+                if container.runtime != Runtime::Podman {
+                    continue;
+                }
                 container.user = Some(user);
                 // A user's word counts for what is that user's, and of a file that is not known.
                 container.network = Network::Process;
             }
-            // The directory stays when the container has stopped.
-            if container.init.is_some() || matches!(container.network, Network::File(_)) {
+            // The directory stays when the container has stopped. CRI-O's sandbox may need no process:
+            // the file that holds its namespace goes with it.
+            let is_pinned =
+                container.runtime == Runtime::Crio && matches!(container.network, Network::File(_));
+            if container.init.is_some() || is_pinned {
                 members.push(member);
             }
         }
         if members.is_empty() {
             return;
         }
-        let database = self.database(&graph, found);
-        found.containers.extend(join_pods(members, &database));
+        let database = self.database(&graph, limits.list, found);
+        // A container whose bundle is in the run root is found beside every graph root.
+        let known: HashSet<String> = found.containers.iter().map(|one| one.id.clone()).collect();
+        let joined = join_pods(members, &database).into_iter();
+        found
+            .containers
+            .extend(joined.filter(|one| !known.contains(&one.id)));
     }
 
     /// Podman's database, if there is one.
-    fn database(&mut self, graph: &Root, found: &mut Found) -> Arc<Database> {
+    fn database(&mut self, graph: &Root, most: u64, found: &mut Found) -> Arc<Database> {
         let mut read = |name: &str| {
             self.databases.get(
                 graph,
                 name,
-                MAX_LIST,
+                most,
                 &mut found.warnings,
                 &mut found.is_unfinished,
                 |bytes| Ok(Arc::new(Database::search(bytes))),

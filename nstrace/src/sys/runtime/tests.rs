@@ -216,17 +216,10 @@ fn what_has_stopped_is_not_there() {
         user: None,
     };
     let found = ContainersStorage::with(Whose::Given(vec![store]), nobody).look(true);
-    let with_files: Vec<&str> = found
-        .containers
-        .iter()
-        // A pid of the lab may be somebody's here, who was there before the file.
-        .filter(|one| one.init.is_none())
-        .map(|one| &*one.name)
-        .collect();
-    assert!(
-        with_files.contains(&"web"),
-        "its file says whether it is there: {with_files:?}"
-    );
+    // Also where the file of its namespace is another's who is there still. A pid of the lab may be
+    // somebody's here, who was there before the file.
+    let stopped = found.containers.iter().find(|one| one.init.is_none());
+    assert_eq!(stopped, None);
 }
 
 /// A fixture that may be changed.

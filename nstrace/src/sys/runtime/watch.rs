@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    os::fd::{AsFd as _, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
 };
 
@@ -17,25 +17,39 @@ const MAX_WATCHES: usize = 4096;
 
 /// What is watched.
 pub(super) struct Dirs {
-    inotify: Inotify,
+    /// `None` where changes are not followed.
+    inotify: Option<Inotify>,
     watched: HashMap<PathBuf, WatchDescriptor>,
 }
 
 impl Dirs {
     pub(super) fn new() -> nix::Result<Self> {
         Ok(Self {
-            inotify: Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?,
+            inotify: Some(Inotify::init(
+                InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK,
+            )?),
             watched: HashMap::new(),
         })
     }
 
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.inotify.as_fd()
+    /// That follows nothing.
+    pub(super) fn none() -> Self {
+        Self {
+            inotify: None,
+            watched: HashMap::new(),
+        }
+    }
+
+    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.inotify.as_ref().map(AsFd::as_fd)
     }
 
     /// Watches these, or, where one does not exist, the nearest above it that does. Gives whether
     /// any is new: what happened in it before is then not known.
     pub(super) fn watch(&mut self, dirs: &[PathBuf]) -> bool {
+        let Some(inotify) = &self.inotify else {
+            return false;
+        };
         let mut wanted = HashMap::with_capacity(dirs.len());
         let mut has_new = false;
         for dir in dirs.iter().take(MAX_WATCHES) {
@@ -51,7 +65,7 @@ impl Dirs {
                 if wanted.contains_key(dir) {
                     break;
                 }
-                match self.inotify.add_watch(dir, events()) {
+                match inotify.add_watch(dir, events()) {
                     Ok(watch) => {
                         has_new = true;
                         wanted.insert(dir.to_owned(), watch);
@@ -68,7 +82,7 @@ impl Dirs {
         let kept: Vec<WatchDescriptor> = wanted.values().copied().collect();
         for (_, watch) in std::mem::replace(&mut self.watched, wanted) {
             // Gone by itself with its directory, most of the time.
-            if !kept.contains(&watch) && self.inotify.rm_watch(watch).is_err() {
+            if !kept.contains(&watch) && inotify.rm_watch(watch).is_err() {
                 tracing::trace!("the watch had gone with its directory");
             }
         }
@@ -77,7 +91,10 @@ impl Dirs {
 
     /// Takes note of whatever has happened.
     pub(super) fn drain(&mut self) {
-        while let Ok(events) = self.inotify.read_events() {
+        let Some(inotify) = &self.inotify else {
+            return;
+        };
+        while let Ok(events) = inotify.read_events() {
             for event in &events {
                 if event.mask.contains(AddWatchFlags::IN_IGNORED) {
                     self.watched.retain(|_, watch| *watch != event.wd);

@@ -24,15 +24,27 @@ impl Holder {
     pub(super) fn of(pid: u32) -> Self {
         let by_parent = || {
             let parent = proc::parent(pid)?;
-            cgroup::by_parent(&proc::comm(parent), &proc::arguments(parent))
+            let comm = proc::comm(parent);
+            // What a process was started with is its own memory: not anybody's is read.
+            let may_say = cgroup::is_parent(&comm) && proc::is_roots(parent);
+            may_say.then(|| cgroup::by_parent(&comm, &proc::arguments(parent)))?
         };
+        // The parent first: a cgroup's name may have a number behind it.
+        let container = by_parent().or_else(|| cgroup::container(&proc::cgroups(pid)));
         Self {
             comm: proc::comm(pid),
             init: proc::start_time(pid).map(|started| Init { pid, started }),
-            // The parent first: a cgroup's name may have a number behind it.
-            container: by_parent().or_else(|| cgroup::container(&proc::cgroups(pid))),
+            container: container.and_then(|container| of_owner(pid, container)),
         }
     }
+}
+
+/// A container that a process seems to be in. An ordinary user may call a cgroup whatever a runtime
+/// would: then it is that user's.
+fn of_owner(pid: u32, container: Container) -> Option<Container> {
+    let netns = Netns::open(&proc::netns_path(pid)).ok()?;
+    let user = netns.owner().filter(|owner| *owner != 0);
+    Some(Container { user, ..container })
 }
 
 /// Tells each container whose namespace no file is known to hold which one its first process is in.
@@ -87,11 +99,15 @@ pub(super) fn name_by_processes(facts: &mut Facts, known: &mut Known) {
         let same = facts
             .containers
             .iter_mut()
-            .find(|one| one.id == container.id);
+            .find(|one| one.id == container.id && one.runtime == container.runtime);
         match same {
             None => facts.containers.push(container),
             // Its runtime has not written yet that it runs.
-            Some(known) if known.init.is_none() && known.network == Network::Process => {
+            Some(known)
+                if known.init.is_none()
+                    && known.network == Network::Process
+                    && known.user == container.user =>
+            {
                 known.inode = container.inode;
             }
             // It is elsewhere: this is an exec of it into another namespace.

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Facts, Kind, NetnsFacts, NetnsInode};
+use super::{Facts, Identity, Kind, NetnsFacts, NetnsInode};
 
 /// What runs a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -207,6 +207,7 @@ impl<'a> Placed<'a> {
         for (netns, of_one) in facts.netnses.iter().zip(&mut by_netns) {
             if of_one.is_empty()
                 && let Some(before) = facts.before.get(&netns.identity)
+                && is_the_same(netns)
             {
                 of_one.extend(before);
             }
@@ -218,6 +219,15 @@ impl<'a> Placed<'a> {
     /// Those in a namespace, by where that stands among the facts. The first gives it its name.
     pub(super) fn of(&self, netns: usize) -> &[&'a Container] {
         self.by_netns.get(netns).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Whether a namespace whose containers are gone is theirs still. Without an id (before Linux 6.18) its
+/// inode may be another's by now, and who lives in it may be nobody of theirs.
+const fn is_the_same(netns: &NetnsFacts) -> bool {
+    match netns.identity {
+        Identity::Inode(_, None) => netns.processes.is_empty(),
+        Identity::Inode(_, Some(_)) | Identity::Nsid(_) => true,
     }
 }
 
@@ -246,7 +256,8 @@ impl<'a> Places<'a> {
 
     fn of(&self, container: &Container) -> Option<usize> {
         let told = match &container.network {
-            Network::Host => Some(0),
+            // What a runtime has not cleaned up is nowhere.
+            Network::Host => container.init.is_some().then_some(0),
             Network::File(path) => self.paths.get(without_var(path)).copied(),
             Network::Container(id) => {
                 let holder = self.ids.get(&(container.runtime, &**id));

@@ -61,12 +61,21 @@ pub fn changes(before: &[Arc<Netns>], after: &[Arc<Netns>]) -> Vec<(Change, Arc<
     let come = after.iter().filter_map(|netns| {
         let change = match old.get(&netns.identity) {
             None => Change::Added,
-            Some(known) if known == netns => return None,
+            Some(known) if is_as_it_was(known, netns) => return None,
             Some(_) => Change::Changed,
         };
         Some((change, Arc::clone(netns)))
     });
     gone.chain(come).collect()
+}
+
+/// But for its processes: they come and go without being news.
+fn is_as_it_was(before: &Arc<Netns>, after: &Arc<Netns>) -> bool {
+    Arc::ptr_eq(before, after) || {
+        let mut before = Netns::clone(before);
+        before.pids.clone_from(&after.pids);
+        before == **after
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +105,9 @@ mod tests {
             ]
         );
         assert_eq!(changes(&after, &after), []);
+        let mut forked = Netns::clone(&after[0]);
+        forked.pids.push(4711);
+        assert_eq!(changes(&after[..1], &[Arc::new(forked)]), []);
     }
 
     #[test]

@@ -553,7 +553,12 @@ fn pods_in_the_hosts_network_stand_with_the_host_once_each() {
     let topology = Topology::new(&Facts {
         containers: vec![
             in_pod("kube-system/agent", "app", "s1"),
-            sandbox("kube-system/agent", "s1", Network::Host),
+            Container {
+                init: Some(Init { pid: 1, started: 1 }),
+                ..sandbox("kube-system/agent", "s1", Network::Host)
+            },
+            // Its runtime has not cleaned up.
+            sandbox("kube-system/stopped", "s2", Network::Host),
             by_process("lone", Some(1)),
         ],
         ..facts(vec![], vec![])

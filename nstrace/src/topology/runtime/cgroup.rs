@@ -96,6 +96,12 @@ fn unescape(name: &str) -> String {
     text
 }
 
+/// Whether a process of that command name may be one that [`by_parent`] knows.
+#[must_use]
+pub fn is_parent(comm: &str) -> bool {
+    comm == "systemd-nspawn" || comm.starts_with("lxc") || comm.starts_with("[lxc")
+}
+
 /// The container that a process holds without a cgroup of its own, by its parent: the command name
 /// (`/proc/PID/comm`) and arguments of who has started it.
 #[must_use]

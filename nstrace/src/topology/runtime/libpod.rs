@@ -12,6 +12,12 @@ use serde::Deserialize;
 
 use crate::topology::model::{Container, Network, Pod};
 
+/// No document of Podman's is so long.
+const MAX_DOCUMENT: usize = 1 << 20;
+/// The bytes of documents that turn out to be none, for each byte of the database: whoever wrote it
+/// may want it to take long.
+const PATIENCE: usize = 4;
+
 /// How the documents of pods and of containers begin.
 const BEGINNINGS: [&[u8]; 2] = [b"{\"id\":\"", b"{\"spec\":{"];
 
@@ -33,6 +39,7 @@ impl Database {
     pub fn search(bytes: &[u8]) -> Self {
         let mut found = HashMap::new();
         let mut rest = bytes;
+        let mut patience = PATIENCE * bytes.len();
         while let Some(at) = rest.iter().position(|byte| *byte == b'{') {
             rest = &rest[at..];
             let mut skip = 1;
@@ -40,11 +47,27 @@ impl Database {
                 .iter()
                 .any(|beginning| rest.starts_with(beginning))
             {
-                let mut documents = serde_json::Deserializer::from_slice(rest).into_iter();
-                if let Some(Ok(document)) = documents.next() {
-                    let document: Document = document;
-                    skip = documents.byte_offset();
-                    found.insert(document.id.clone(), document);
+                let part = &rest[..rest.len().min(MAX_DOCUMENT)];
+                let mut documents =
+                    serde_json::Deserializer::from_slice(part).into_iter::<Document>();
+                match documents.next() {
+                    Some(Ok(document)) => {
+                        skip = documents.byte_offset();
+                        found.insert(document.id.clone(), document);
+                    }
+                    Some(Err(error)) => {
+                        // Columns count from the last line on.
+                        let read = if error.line() == 1 {
+                            error.column()
+                        } else {
+                            part.len()
+                        };
+                        let Some(left) = patience.checked_sub(read) else {
+                            break;
+                        };
+                        patience = left;
+                    }
+                    None => {}
                 }
             }
             rest = &rest[skip..];
@@ -132,4 +155,20 @@ pub fn join_pods(members: Vec<Member>, database: &Database) -> Vec<Container> {
         container
     };
     members.into_iter().map(join).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_wants_to_take_long_does_not() {
+        // Each of these begins a document that goes on to the end: read to there each time, that would
+        // be a terabyte.
+        let endless = br#"{"id":"","z":"#.repeat(512 << 10);
+        assert!(Database::search(&endless).0.is_empty());
+        // What stands before is found all the same.
+        let good = br#"{"id":"p1","name":"shop","labels":{}}"#;
+        assert_eq!(Database::search(&[good, &endless[..]].concat()).0.len(), 1);
+    }
 }

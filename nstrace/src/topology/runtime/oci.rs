@@ -32,6 +32,11 @@ struct Namespace {
     path: PathBuf,
 }
 
+/// How the annotations begin that say whose it is.
+const KEPT: [&str; 3] = ["io.kubernetes.", "io.container.manager", "nerdctl/"];
+/// Longer than what is used: all labels of a pod are in one.
+const MAX_ANNOTATION: usize = 256 << 10;
+
 /// A bundle, decoded.
 #[derive(Clone, Debug)]
 pub struct Bundle {
@@ -49,11 +54,15 @@ impl Bundle {
     /// If that is no such document.
     pub fn parse(document: &[u8]) -> serde_json::Result<Self> {
         let Document {
-            annotations,
+            mut annotations,
             linux,
             hostname,
         } = serde_json::from_slice(document)?;
         let Linux { namespaces, cgroup } = linux.unwrap_or_default();
+        // Of what others write as long as they like, what is used is kept.
+        annotations.retain(|key, value| {
+            value.len() <= MAX_ANNOTATION && KEPT.iter().any(|kept| key.starts_with(kept))
+        });
         let network = namespaces.into_iter().find(|one| one.kind == "network");
         Ok(Self {
             annotations,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args as ClapArgs;
 
-use crate::{cargo, cmd, setup};
+use crate::{cargo, cmd, setup, test};
 
 /// How cargo is told to build them, with the nstrace that some of them start.
 const BUILD: [&str; 6] = [
@@ -17,6 +17,9 @@ const BUILD: [&str; 6] = [
     "--bench",
     "bench",
 ];
+
+/// The same where nothing is timed: as the tests are built, and mostly built for them already.
+const BUILD_UNTIMED: [&str; 5] = ["build", "--workspace", test::ASKING, "--bench", "bench"];
 
 /// What can be asked for.
 #[derive(ClapArgs)]
@@ -34,7 +37,9 @@ pub(crate) struct Args {
 /// Builds and runs them, and passes their exit code on.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     setup::install(args.purpose())?;
-    let mut bench = cmd::as_root(cargo::build(&BUILD)?.executable("bench")?)?;
+    let is_timed = args.names.is_empty() || args.names.iter().any(|name| name != "insns");
+    let build: &[&str] = if is_timed { &BUILD } else { &BUILD_UNTIMED };
+    let mut bench = cmd::as_root(cargo::build(build)?.executable("bench")?)?;
     if let Some(file) = &args.json {
         bench.arg("--json").arg(file);
     }

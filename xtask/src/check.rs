@@ -16,12 +16,19 @@ pub(crate) fn all() -> Result<()> {
     tidy::check()
 }
 
-fn commands() -> [Command; 3] {
+fn commands() -> [Command; 4] {
     let clippy = "clippy --workspace --all-targets --all-features -- -D warnings";
+    // As most people build it.
+    let default = "clippy --workspace --lib --bins -- -D warnings";
     let doc = "doc --workspace --no-deps --document-private-items";
     let mut doc = words(doc);
     doc.env("RUSTDOCFLAGS", "-D warnings");
-    [words("fmt --all --check"), words(clippy), doc]
+    [
+        words("fmt --all --check"),
+        words(clippy),
+        words(default),
+        doc,
+    ]
 }
 
 fn words(line: &str) -> Command {

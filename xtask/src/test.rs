@@ -19,8 +19,10 @@ const NETNS: [&str; 6] = [
     "netns",
 ];
 
-/// What can be left out of nstrace is tested too; without it nstrace is built by `cargo xtask bench`.
-const ASKING: &str = "--features=nstrace/docker-socket,nstrace/cri-socket,nstrace/kubernetes";
+/// What can be left out of nstrace is tested too; the build without it is
+/// `cargo xtask check`'s.
+pub(crate) const ASKING: &str =
+    "--features=nstrace/docker-socket,nstrace/cri-socket,nstrace/kubernetes";
 
 /// A test suite by its name on the command line.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -424,7 +424,7 @@ fn two_hundred_thousand_flows_hide_nobody_elses() {
 }
 
 #[test]
-fn a_flood_through_a_tiny_cache_hides_nobody_either() {
+fn a_flood_through_a_tiny_cache_loses_no_packet() {
     let sizes = ["--ipv4-flows", "64", "--ipv6-flows", "16", "--spills", "8"];
     let lost = a_flood_hides_nobody(20_000, &sizes);
     assert!(lost > 0, "eight spills are not enough for a flood");
